@@ -1,0 +1,32 @@
+# What a developer does here. `make demo` and `make test` work on a fresh clone.
+.PHONY: demo test soak bench lint sqlx openapi fmt clean
+
+# Queries are checked against .sqlx, so that building needs no database.
+export SQLX_OFFLINE = true
+
+demo:
+	scripts/install-prerequisites && cargo run -p usance -- demo
+
+test:
+	scripts/test
+
+soak:
+	scripts/install-prerequisites && cargo run --release -p usance-testkit --bin soak
+
+bench:
+	scripts/install-prerequisites && cargo run --release -p usance-testkit --bin bench
+
+lint:
+	cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings
+
+sqlx:
+	scripts/sqlx-prepare
+
+openapi:
+	mkdir -p target && cargo run -p usance -- openapi >target/openapi.json && cp target/openapi.json openapi.json
+
+fmt:
+	cargo fmt --all
+
+clean:
+	cargo clean

@@ -1,0 +1,9 @@
+//! Who is calling: API keys, member tokens, passwords, and the secret that they all hang on.
+
+pub mod access_token;
+pub mod api_key;
+mod authenticate;
+pub mod keyring;
+pub mod password;
+
+pub use authenticate::{Caller, Credential, Identity, KeyCache, authenticate};

@@ -1,0 +1,239 @@
+//! The terms of a plan version: everything that decides money, read from a request and checked as a whole.
+
+use std::collections::HashSet;
+
+use serde_json::{Map, Value};
+use usance_core::{
+    catalog::price::PayTiming,
+    ids::PriceId,
+    period::{Alignment, IntervalUnit},
+};
+use usance_db::{
+    TenantTx, features, meters,
+    plans::{Entitlement, Price},
+};
+
+use crate::{
+    Cx,
+    error::{Faults, Result},
+    fields::{check_code, check_optional_text, check_text, read_currency, read_decimal},
+    prices::{parameters, read_charge_model},
+};
+
+const PRICES_MAX: usize = 100;
+const ENTITLEMENTS_MAX: usize = 200;
+const INTERVAL_COUNT_MAX: u16 = 120;
+const RESETS: [&str; 5] = ["hour", "day", "month", "period", "never"];
+
+/// The money of a plan as sent.
+#[derive(Debug, Clone)]
+pub struct PlanTerms {
+    /// ISO 4217.
+    pub currency: String,
+    /// `day`, `week`, `month`, `quarter` or `year`.
+    pub interval: String,
+    /// Units per billing period.
+    pub interval_count: u16,
+    /// `calendar` or `anniversary`.
+    pub alignment: String,
+    /// In the order of the invoice.
+    pub prices: Vec<CreatePrice>,
+    /// What the plan grants.
+    pub entitlements: Vec<CreateEntitlement>,
+}
+
+/// A price as sent.
+#[derive(Debug, Clone)]
+pub struct CreatePrice {
+    /// Unique in the plan.
+    pub code: String,
+    /// For people; the code if absent.
+    pub name: Option<String>,
+    /// Code of the meter.
+    pub meter: Option<String>,
+    /// Which model.
+    pub charge_model: String,
+    /// The model's parameters.
+    pub parameters: Map<String, Value>,
+    /// `advance` or `arrears`; flat fees default to advance, usage to arrears.
+    pub pay: Option<String>,
+}
+
+/// An entitlement as sent.
+#[derive(Debug, Clone)]
+pub struct CreateEntitlement {
+    /// Code of the feature.
+    pub feature: String,
+    /// Of a static entitlement.
+    pub value: Option<String>,
+    /// Of a metered entitlement, a decimal.
+    pub limit: Option<String>,
+    /// When usage starts again from zero; `period` if absent.
+    pub reset: Option<String>,
+    /// `fixed` or `sliding`; `fixed` if absent.
+    pub window: Option<String>,
+    /// Whether usage over the limit is refused; true if absent.
+    pub hard: Option<bool>,
+}
+
+/// Checks the terms and resolves the codes in them.
+pub(super) async fn read(
+    cx: &Cx,
+    tx: &mut TenantTx,
+    terms: &PlanTerms,
+) -> Result<(Vec<Price>, Vec<Entitlement>)> {
+    let mut faults = Faults::default();
+    read_currency(&mut faults, "/currency", &terms.currency);
+    if IntervalUnit::parse(&terms.interval).is_none() {
+        faults.add("/interval", "unknown_interval", "must be day, week, month, quarter or year");
+    }
+    if terms.interval_count == 0 || terms.interval_count > INTERVAL_COUNT_MAX {
+        faults.add("/interval_count", "out_of_range", format!("must be 1 to {INTERVAL_COUNT_MAX}"));
+    }
+    if Alignment::parse(&terms.alignment).is_none() {
+        faults.add("/alignment", "unknown_alignment", "must be calendar or anniversary");
+    }
+    if terms.prices.len() > PRICES_MAX {
+        faults.add("/prices", "too_many", format!("must have at most {PRICES_MAX} prices"));
+    }
+    if terms.entitlements.len() > ENTITLEMENTS_MAX {
+        faults.add("/entitlements", "too_many", format!("must have at most {ENTITLEMENTS_MAX} entitlements"));
+    }
+    let mut prices = Vec::new();
+    for (index, price) in terms.prices.iter().take(PRICES_MAX).enumerate() {
+        prices.extend(read_price(cx, tx, &mut faults, index, price).await?);
+    }
+    refuse_repeated(&mut faults, "prices", "code", terms.prices.iter().map(|price| price.code.as_str()));
+    let mut entitlements = Vec::new();
+    for (index, entitlement) in terms.entitlements.iter().take(ENTITLEMENTS_MAX).enumerate() {
+        entitlements.extend(read_entitlement(tx, &mut faults, index, entitlement).await?);
+    }
+    refuse_repeated(
+        &mut faults,
+        "entitlements",
+        "feature",
+        terms.entitlements.iter().map(|grant| grant.feature.as_str()),
+    );
+    faults.check()?;
+    Ok((prices, entitlements))
+}
+
+fn refuse_repeated<'a>(faults: &mut Faults, list: &str, field: &str, names: impl Iterator<Item = &'a str>) {
+    let mut seen = HashSet::new();
+    for (index, name) in names.enumerate() {
+        if !seen.insert(name) {
+            faults.add(
+                &format!("/{list}/{index}/{field}"),
+                "repeated",
+                "must be different from the ones before",
+            );
+        }
+    }
+}
+
+async fn read_price(
+    cx: &Cx,
+    tx: &mut TenantTx,
+    faults: &mut Faults,
+    index: usize,
+    input: &CreatePrice,
+) -> Result<Option<Price>> {
+    let pointer = format!("/prices/{index}");
+    check_code(faults, &format!("{pointer}/code"), &input.code);
+    let name = input.name.clone().unwrap_or_else(|| input.code.clone());
+    check_text(faults, &format!("{pointer}/name"), &name);
+    let Some(model) = read_charge_model(faults, &pointer, &input.charge_model, &input.parameters) else {
+        return Ok(None);
+    };
+
+    let meter = match &input.meter {
+        Some(code) => meters::find(tx, code).await?.filter(|meter| meter.archived_at.is_none()),
+        None => None,
+    };
+    match (&input.meter, &meter, model.is_usage()) {
+        (Some(_), None, _) => faults.add(
+            &format!("{pointer}/meter"),
+            "unknown_meter",
+            "there is no meter with this code: create it first",
+        ),
+        (None, _, true) => {
+            faults.add(&format!("{pointer}/meter"), "required", "a price by usage names its meter")
+        }
+        (Some(_), Some(_), false) => {
+            faults.add(&format!("{pointer}/meter"), "not_allowed", "a flat price has no meter: leave it out")
+        }
+        (Some(_), Some(_), true) | (None, _, false) => {}
+    }
+    let default = if model.is_usage() { PayTiming::Arrears } else { PayTiming::Advance };
+    let pay = input.pay.as_deref().map_or(Some(default), PayTiming::parse);
+    match pay {
+        None => faults.add(&format!("{pointer}/pay"), "unknown_pay", "must be advance or arrears"),
+        Some(PayTiming::Advance) if model.is_usage() => {
+            faults.add(
+                &format!("{pointer}/pay"),
+                "not_allowed",
+                "usage is known only after the period: use arrears",
+            );
+        }
+        Some(PayTiming::Advance | PayTiming::Arrears) => {}
+    }
+    Ok(Some(Price {
+        id: PriceId::from_uuid(cx.app.ids.next()),
+        position: i16::try_from(index).unwrap_or(i16::MAX),
+        code: input.code.clone(),
+        name,
+        meter_id: meter.as_ref().map(|meter| meter.id),
+        meter_code: meter.map(|meter| meter.code),
+        charge_model: model.kind().to_owned(),
+        parameters: parameters(&model),
+        pay: pay.unwrap_or(default).as_str().to_owned(),
+    }))
+}
+
+async fn read_entitlement(
+    tx: &mut TenantTx,
+    faults: &mut Faults,
+    index: usize,
+    input: &CreateEntitlement,
+) -> Result<Option<Entitlement>> {
+    let pointer = format!("/entitlements/{index}");
+    let feature = features::find(tx, &input.feature).await?.filter(|feature| feature.archived_at.is_none());
+    if feature.is_none() {
+        faults.add(
+            &format!("{pointer}/feature"),
+            "unknown_feature",
+            "there is no feature with this code: create it first",
+        );
+    }
+    if input.value.is_some() && input.limit.is_some() {
+        faults.add(&pointer, "ambiguous", "has either a value or a limit, not both");
+    }
+    if let Some(value) = &input.value {
+        check_optional_text(faults, &format!("{pointer}/value"), value);
+    }
+    let usage_limit =
+        input.limit.as_ref().map(|limit| read_decimal(faults, &format!("{pointer}/limit"), limit));
+    if usage_limit.flatten().is_some_and(|limit| limit.is_sign_negative()) {
+        faults.add(&format!("{pointer}/limit"), "out_of_range", "must not be negative");
+    }
+    let reset = input.reset.clone().unwrap_or_else(|| "period".to_owned());
+    if !RESETS.contains(&reset.as_str()) {
+        faults.add(
+            &format!("{pointer}/reset"),
+            "unknown_reset",
+            format!("must be one of {}", RESETS.join(", ")),
+        );
+    }
+    let time_window = input.window.clone().unwrap_or_else(|| "fixed".to_owned());
+    if !["fixed", "sliding"].contains(&time_window.as_str()) {
+        faults.add(&format!("{pointer}/window"), "unknown_window", "must be fixed or sliding");
+    }
+    Ok(feature.map(|feature| Entitlement {
+        feature: feature.code,
+        value: input.value.clone(),
+        usage_limit: usage_limit.flatten(),
+        reset,
+        time_window,
+        hard: input.hard.unwrap_or(true),
+    }))
+}

@@ -1,0 +1,190 @@
+//! Plans and their immutable versions.
+
+use serde_json::json;
+use usance_core::ids::{PlanId, PlanVersionId};
+use usance_db::{
+    Page, PageRequest, TenantTx,
+    plans::{self, Entitlement, Plan, PlanVersion, Price},
+};
+
+use super::plan_terms;
+pub use super::plan_terms::{CreateEntitlement, CreatePrice, PlanTerms};
+use crate::{
+    Cx,
+    error::{Code, Error, Faults, Result},
+    fields::{check_code, check_optional_text, check_text},
+    outbox::announce,
+};
+
+/// A new plan.
+#[derive(Debug)]
+pub struct CreatePlan {
+    /// Unique in the tenant and mode.
+    pub code: String,
+    /// For people.
+    pub name: String,
+    /// For people.
+    pub description: Option<String>,
+    /// Groups plans that differ only by interval or currency.
+    pub family: Option<String>,
+    /// What decides money.
+    pub terms: PlanTerms,
+}
+
+/// What is to change of a plan; absent fields stay.
+#[derive(Debug, Default)]
+pub struct UpdatePlan {
+    /// For people.
+    pub name: Option<String>,
+    /// For people.
+    pub description: Option<String>,
+    /// Groups plans.
+    pub family: Option<String>,
+    /// What decides money: a new version, if it differs.
+    pub terms: Option<PlanTerms>,
+}
+
+/// A plan at one of its versions.
+#[derive(Debug, Clone)]
+pub struct PlanAtVersion {
+    /// What all versions share.
+    pub plan: Plan,
+    /// The version.
+    pub version: PlanVersion,
+    /// In the order of the invoice.
+    pub prices: Vec<Price>,
+    /// By feature.
+    pub entitlements: Vec<Entitlement>,
+}
+
+/// Adds a plan with its first version.
+pub async fn create(cx: &Cx, tx: &mut TenantTx, input: CreatePlan) -> Result<PlanAtVersion> {
+    let plan = Plan {
+        id: PlanId::from_uuid(cx.app.ids.next()),
+        code: input.code,
+        name: input.name,
+        description: input.description.unwrap_or_default(),
+        family: input.family,
+        version: 1,
+        created_at: cx.now,
+        updated_at: cx.now,
+        archived_at: None,
+    };
+    let mut faults = Faults::default();
+    check_code(&mut faults, "/code", &plan.code);
+    check(&mut faults, &plan);
+    faults.check()?;
+    let exists =
+        |error| Error::on_conflict(error, "plans_code_key", Code::PlanExists, "a plan with this code exists");
+    plans::insert(tx, &plan).await.map_err(exists)?;
+    let created = add_version(cx, tx, plan, &input.terms).await?;
+    announce(cx, tx, "plan.created", json!({ "id": created.plan.id, "code": created.plan.code })).await?;
+    Ok(created)
+}
+
+fn check(faults: &mut Faults, plan: &Plan) {
+    check_text(faults, "/name", &plan.name);
+    check_optional_text(faults, "/description", &plan.description);
+    if let Some(family) = &plan.family {
+        check_code(faults, "/family", family);
+    }
+}
+
+async fn add_version(cx: &Cx, tx: &mut TenantTx, plan: Plan, terms: &PlanTerms) -> Result<PlanAtVersion> {
+    let (prices, entitlements) = plan_terms::read(cx, tx, terms).await?;
+    let version = PlanVersion {
+        id: PlanVersionId::from_uuid(cx.app.ids.next()),
+        plan_id: plan.id,
+        version: plan.version,
+        currency: terms.currency.clone(),
+        interval_unit: terms.interval.clone(),
+        interval_count: i16::try_from(terms.interval_count).unwrap_or(i16::MAX),
+        alignment: terms.alignment.clone(),
+        created_at: cx.now,
+    };
+    plans::insert_version(tx, &version, &prices, &entitlements).await?;
+    Ok(PlanAtVersion { plan, version, prices, entitlements })
+}
+
+/// Changes a plan. New terms make a new version for new subscriptions; running ones keep theirs.
+pub async fn update(cx: &Cx, tx: &mut TenantTx, code: &str, input: UpdatePlan) -> Result<PlanAtVersion> {
+    let plan = plans::lock(tx, code).await?.filter(|plan| plan.archived_at.is_none());
+    let mut plan = plan.ok_or_else(|| Error::not_found("plan"))?;
+    plan.name = input.name.unwrap_or(plan.name);
+    plan.description = input.description.unwrap_or(plan.description);
+    plan.family = input.family.or(plan.family);
+    plan.updated_at = cx.now;
+    let mut faults = Faults::default();
+    check(&mut faults, &plan);
+    faults.check()?;
+    plan.version += i32::from(input.terms.is_some());
+    plans::update(tx, &plan).await?;
+    announce(cx, tx, "plan.updated", json!({ "id": plan.id, "code": plan.code, "version": plan.version }))
+        .await?;
+    match input.terms {
+        Some(terms) => add_version(cx, tx, plan, &terms).await,
+        None => at_newest(tx, plan).await,
+    }
+}
+
+/// Archives a plan: it takes no new subscriptions, running ones go on.
+pub async fn archive(cx: &Cx, tx: &mut TenantTx, code: &str) -> Result<()> {
+    let plan = plans::lock(tx, code).await?.filter(|plan| plan.archived_at.is_none());
+    let mut plan = plan.ok_or_else(|| Error::not_found("plan"))?;
+    plan.archived_at = Some(cx.now);
+    plan.updated_at = cx.now;
+    plans::update(tx, &plan).await?;
+    announce(cx, tx, "plan.archived", json!({ "id": plan.id, "code": plan.code })).await
+}
+
+/// Finds a plan by its code, at its newest version, and keeps others from changing it until the transaction ends.
+pub async fn lock(tx: &mut TenantTx, code: &str) -> Result<PlanAtVersion> {
+    let plan = plans::lock(tx, code).await?.filter(|plan| plan.archived_at.is_none());
+    at_newest(tx, plan.ok_or_else(|| Error::not_found("plan"))?).await
+}
+
+/// Finds a plan by its code, at its newest version.
+pub async fn get(tx: &mut TenantTx, code: &str) -> Result<PlanAtVersion> {
+    let plan = plans::find(tx, code).await?.filter(|plan| plan.archived_at.is_none());
+    at_newest(tx, plan.ok_or_else(|| Error::not_found("plan"))?).await
+}
+
+/// Lists the plans at their newest versions.
+pub async fn list(tx: &mut TenantTx, page: PageRequest) -> Result<Page<PlanAtVersion>> {
+    let page = plans::list(tx, page).await?;
+    let mut items = Vec::with_capacity(page.items.len());
+    for plan in page.items {
+        items.push(at_newest(tx, plan).await?);
+    }
+    Ok(Page { items, has_more: page.has_more })
+}
+
+/// Lists the versions of a plan, archived or not.
+pub async fn list_versions(tx: &mut TenantTx, code: &str, page: PageRequest) -> Result<Page<PlanAtVersion>> {
+    let plan = plans::find(tx, code).await?.ok_or_else(|| Error::not_found("plan"))?;
+    let page = plans::list_versions(tx, plan.id, page).await?;
+    let mut items = Vec::with_capacity(page.items.len());
+    for version in page.items {
+        items.push(at_version(tx, plan.clone(), version).await?);
+    }
+    Ok(Page { items, has_more: page.has_more })
+}
+
+/// Loads the plan version of a subscription.
+pub(crate) async fn get_version(tx: &mut TenantTx, id: PlanVersionId) -> Result<PlanAtVersion> {
+    let plan = plans::get_of_version(tx, id).await?;
+    let version = plans::get_version(tx, id).await?;
+    at_version(tx, plan, version).await
+}
+
+async fn at_newest(tx: &mut TenantTx, plan: Plan) -> Result<PlanAtVersion> {
+    let version = plans::find_version(tx, plan.id, plan.version).await?;
+    let version = version.ok_or(Error::Internal("a plan has no newest version"))?;
+    at_version(tx, plan, version).await
+}
+
+async fn at_version(tx: &mut TenantTx, plan: Plan, version: PlanVersion) -> Result<PlanAtVersion> {
+    let prices = plans::list_prices(tx, version.id).await?;
+    let entitlements = plans::list_entitlements(tx, version.id).await?;
+    Ok(PlanAtVersion { plan, version, prices, entitlements })
+}

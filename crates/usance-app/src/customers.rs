@@ -1,0 +1,290 @@
+//! Customers and their payment methods.
+
+use jiff::tz::TimeZone;
+use rust_decimal::Decimal;
+use serde_json::{Map, Value, json};
+use usance_core::{
+    decimal::decimal_text,
+    ids::{CustomerId, PaymentMethodId},
+    invoice::TaxRate,
+};
+use usance_db::{
+    Page, PageRequest, TenantTx, catalog_versions, customers, customers::Customer, payment_methods,
+    payment_methods::PaymentMethod,
+};
+
+use crate::{
+    Cx,
+    error::{Code, Error, Faults, Result},
+    fields::{check_text, read_currency, read_decimal, read_email},
+    gateway::PaymentMethodKind,
+    outbox::announce,
+    work,
+};
+
+const TAX_RATES_MAX: usize = 10;
+const METADATA_BYTES_MAX: usize = 16 * 1024;
+
+/// How a customer is taxed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tax {
+    /// Not at all.
+    Exempt,
+    /// By these rates, each on every line.
+    Rates(Vec<(String, String)>),
+}
+
+/// A new customer.
+#[derive(Debug)]
+pub struct CreateCustomer {
+    /// The tenant's own name for it.
+    pub external_id: Option<String>,
+    /// For people.
+    pub name: String,
+    /// Where invoices go.
+    pub email: Option<String>,
+    /// ISO 4217.
+    pub currency: String,
+    /// IANA name; UTC if absent.
+    pub timezone: Option<String>,
+    /// Name and percent of each rate, or exempt.
+    pub tax: Option<Tax>,
+    /// Postal address.
+    pub address: Option<Map<String, Value>>,
+    /// The tenant's own data.
+    pub metadata: Option<Map<String, Value>>,
+}
+
+/// What is to change of a customer; absent fields stay. The currency never changes.
+#[derive(Debug, Default)]
+pub struct UpdateCustomer {
+    /// The tenant's own name for it.
+    pub external_id: Option<String>,
+    /// For people.
+    pub name: Option<String>,
+    /// Where invoices go.
+    pub email: Option<String>,
+    /// IANA name; it decides periods that begin later.
+    pub timezone: Option<String>,
+    /// Applies to invoices from now on.
+    pub tax: Option<Tax>,
+    /// Postal address.
+    pub address: Option<Map<String, Value>>,
+    /// The tenant's own data.
+    pub metadata: Option<Map<String, Value>>,
+}
+
+/// Adds a customer. Events that waited for it are rated.
+pub async fn create(cx: &Cx, tx: &mut TenantTx, input: CreateCustomer) -> Result<Customer> {
+    let mut faults = Faults::default();
+    read_currency(&mut faults, "/currency", &input.currency);
+    let mut customer = Customer {
+        id: CustomerId::from_uuid(cx.app.ids.next()),
+        external_id: None,
+        name: String::new(),
+        email: None,
+        currency: input.currency,
+        time_zone: "UTC".to_owned(),
+        tax: stored_tax(&mut faults, &input.tax.unwrap_or(Tax::Rates(Vec::new()))),
+        address: json!({}),
+        metadata: json!({}),
+        created_at: cx.now,
+        updated_at: cx.now,
+    };
+    let rest = UpdateCustomer {
+        external_id: input.external_id,
+        name: Some(input.name),
+        email: input.email,
+        timezone: input.timezone,
+        tax: None,
+        address: input.address,
+        metadata: input.metadata,
+    };
+    apply(&mut faults, &mut customer, rest);
+    faults.check()?;
+    tx.lock_catalog().await?;
+    customers::insert(tx, &customer).await.map_err(exists)?;
+    catalog_versions::bump(tx).await?;
+    work::rate_unbilled(cx, tx).await?;
+    announce(cx, tx, "customer.created", json!({ "id": customer.id, "external_id": customer.external_id }))
+        .await?;
+    Ok(customer)
+}
+
+fn exists(error: usance_db::DbError) -> Error {
+    Error::on_conflict(
+        error,
+        "customers_external_id_key",
+        Code::CustomerExists,
+        "a customer with this external_id exists",
+    )
+}
+
+fn apply(faults: &mut Faults, customer: &mut Customer, input: UpdateCustomer) {
+    if let Some(external_id) = input.external_id {
+        check_text(faults, "/external_id", &external_id);
+        if external_id.starts_with("cus_") {
+            faults.add("/external_id", "reserved", "must not begin with cus_, which marks our own ids");
+        }
+        customer.external_id = Some(external_id);
+    }
+    if let Some(name) = input.name {
+        check_text(faults, "/name", &name);
+        customer.name = name;
+    }
+    if let Some(email) = input.email {
+        customer.email = Some(read_email(faults, "/email", &email));
+    }
+    if let Some(timezone) = input.timezone {
+        if TimeZone::get(&timezone).is_err() {
+            faults.add("/timezone", "unknown_timezone", "must be an IANA time zone such as Europe/Berlin");
+        }
+        customer.time_zone = timezone;
+    }
+    if let Some(tax) = input.tax {
+        customer.tax = stored_tax(faults, &tax);
+    }
+    for (pointer, input, field) in [
+        ("/address", input.address, &mut customer.address),
+        ("/metadata", input.metadata, &mut customer.metadata),
+    ] {
+        if let Some(members) = input {
+            let value = Value::Object(members);
+            let text = value.to_string();
+            if text.len() > METADATA_BYTES_MAX || text.contains("\\u0000") {
+                faults.add(pointer, "too_large", "must have at most 16 KiB and no NUL character");
+            }
+            *field = value;
+        }
+    }
+}
+
+fn stored_tax(faults: &mut Faults, tax: &Tax) -> Value {
+    let rates = match tax {
+        Tax::Exempt => return json!({ "exempt": true }),
+        Tax::Rates(rates) => rates,
+    };
+    if rates.len() > TAX_RATES_MAX {
+        faults.add("/tax/rates", "too_many", format!("must have at most {TAX_RATES_MAX} rates"));
+    }
+    let mut stored = Vec::new();
+    for (index, (name, percent)) in rates.iter().enumerate() {
+        check_text(faults, &format!("/tax/rates/{index}/name"), name);
+        let pointer = format!("/tax/rates/{index}/percent");
+        if let Some(percent) = read_decimal(faults, &pointer, percent) {
+            if percent < Decimal::ZERO || percent > Decimal::ONE_HUNDRED {
+                faults.add(&pointer, "out_of_range", "must be 0 to 100");
+            }
+            stored.push(json!({ "name": name, "percent": decimal_text(percent) }));
+        }
+    }
+    json!({ "rates": stored })
+}
+
+/// The rates by which a customer's lines are taxed.
+pub(crate) fn tax_rates(customer: &Customer) -> Result<Vec<TaxRate>> {
+    let unreadable = Error::Internal("a stored tax rate cannot be read");
+    let Some(rates) = customer.tax.get("rates").and_then(Value::as_array) else { return Ok(Vec::new()) };
+    let rate = |rate: &Value| {
+        let name = rate.get("name")?.as_str()?.to_owned();
+        let percent = usance_core::decimal::parse_decimal(rate.get("percent")?.as_str()?).ok()?;
+        Some(TaxRate { name, percent })
+    };
+    rates.iter().map(rate).collect::<Option<Vec<_>>>().ok_or(unreadable)
+}
+
+/// Finds a customer by our id or by the tenant's own name for it.
+pub async fn get(tx: &mut TenantTx, name: &str) -> Result<Customer> {
+    let customer = match name.parse::<CustomerId>() {
+        Ok(id) => customers::find(tx, id).await?,
+        Err(_) => customers::find_by_external_id(tx, name).await?,
+    };
+    customer.ok_or_else(|| Error::not_found("customer"))
+}
+
+/// Lists the customers.
+pub async fn list(tx: &mut TenantTx, page: PageRequest) -> Result<Page<Customer>> {
+    Ok(customers::list(tx, page).await?)
+}
+
+/// Changes a customer.
+pub async fn update(cx: &Cx, tx: &mut TenantTx, name: &str, input: UpdateCustomer) -> Result<Customer> {
+    tx.lock_catalog().await?;
+    let mut customer = get(tx, name).await?;
+    let mut faults = Faults::default();
+    apply(&mut faults, &mut customer, input);
+    faults.check()?;
+    customer.updated_at = cx.now;
+    customers::update(tx, &customer).await.map_err(exists)?;
+    catalog_versions::bump(tx).await?;
+    work::rate_unbilled(cx, tx).await?;
+    announce(cx, tx, "customer.updated", json!({ "id": customer.id, "external_id": customer.external_id }))
+        .await?;
+    Ok(customer)
+}
+
+/// Erases a customer's personal data; amounts and hashes stay. Refused while a subscription runs.
+pub async fn erase(cx: &Cx, tx: &mut TenantTx, name: &str) -> Result<()> {
+    tx.lock_catalog().await?;
+    let customer = get(tx, name).await?;
+    if usance_db::subscriptions::has_open(tx, customer.id).await? {
+        return Err(Error::refused(
+            Code::CustomerHasSubscription,
+            "a subscription of the customer still runs: cancel it first",
+        ));
+    }
+    customers::erase(tx, customer.id, cx.now).await?;
+    catalog_versions::bump(tx).await?;
+    announce(cx, tx, "customer.deleted", json!({ "id": customer.id })).await
+}
+
+/// Adds a payment method by the token that the gateway gave for it. The newest one is charged.
+pub async fn add_payment_method(
+    cx: &Cx,
+    tx: &mut TenantTx,
+    customer: &str,
+    kind: &str,
+    token: &str,
+) -> Result<PaymentMethod> {
+    let customer = get(tx, customer).await?;
+    let kind = PaymentMethodKind::parse(kind).ok_or_else(|| {
+        Error::field("/type", "unknown_type", "must be card, bank_transfer, paypal or wallet")
+    })?;
+    let gateway = cx.app.gateways.of_mode(cx.scope.livemode)?;
+    let described =
+        gateway.describe(kind, token).map_err(|detail| Error::field("/token", "unknown_token", detail))?;
+    let method = PaymentMethod {
+        id: PaymentMethodId::from_uuid(cx.app.ids.next()),
+        customer_id: customer.id,
+        gateway: gateway.name().to_owned(),
+        kind: kind.as_str().to_owned(),
+        gateway_reference: described.reference,
+        brand: described.brand,
+        last4: described.last4,
+        created_at: cx.now,
+    };
+    payment_methods::insert(tx, &method).await?;
+    Ok(method)
+}
+
+/// Lists a customer's payment methods.
+pub async fn list_payment_methods(
+    tx: &mut TenantTx,
+    customer: &str,
+    page: PageRequest,
+) -> Result<Page<PaymentMethod>> {
+    let customer = get(tx, customer).await?;
+    Ok(payment_methods::list(tx, customer.id, page).await?)
+}
+
+/// Removes a customer's payment method from use.
+pub async fn remove_payment_method(
+    cx: &Cx,
+    tx: &mut TenantTx,
+    customer: &str,
+    id: PaymentMethodId,
+) -> Result<()> {
+    let customer = get(tx, customer).await?;
+    let removed = payment_methods::remove(tx, customer.id, id, cx.now).await?;
+    if removed { Ok(()) } else { Err(Error::not_found("payment method")) }
+}

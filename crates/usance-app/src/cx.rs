@@ -1,0 +1,43 @@
+//! The context of one request or one piece of due work.
+
+use jiff::Timestamp;
+use usance_core::ids::RequestId;
+use usance_db::{Scope, TenantTx, test_clocks};
+
+use crate::{App, auth::Caller, error::Result};
+
+/// Who asks for what, when.
+#[derive(Debug, Clone)]
+pub struct Cx {
+    /// Everything from outside.
+    pub app: App,
+    /// Whose rows are reached.
+    pub scope: Scope,
+    /// Who calls; absent for due work.
+    pub caller: Option<Caller>,
+    /// The wall clock, read once.
+    pub now: Timestamp,
+    /// For logs and answers.
+    pub request_id: RequestId,
+}
+
+impl Cx {
+    /// The context of work that nobody asked for.
+    pub fn of_work(app: &App, scope: Scope) -> Self {
+        let request_id = RequestId::from_uuid(app.ids.next());
+        Self { app: app.clone(), scope, caller: None, now: app.clock.now(), request_id }
+    }
+
+    /// Begins a transaction over the rows of the tenant and mode.
+    pub async fn begin(&self) -> Result<TenantTx> {
+        Ok(self.app.db.tenant(self.scope).await?)
+    }
+
+    /// The tenant's time: its test clock in test mode if it has one, else the wall clock.
+    pub async fn tenant_now(&self, tx: &mut TenantTx) -> Result<Timestamp> {
+        if self.scope.livemode {
+            return Ok(self.now);
+        }
+        Ok(test_clocks::find(tx).await?.unwrap_or(self.now))
+    }
+}

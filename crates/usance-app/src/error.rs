@@ -1,0 +1,248 @@
+//! What a use case answers when it does not do what was asked.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+use usance_core::{invoice::InvoiceError, metering::RejectReason, period::PeriodError, rating::RateError};
+use usance_db::DbError;
+
+/// The outcome of every use case.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Refused, or failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The caller can mend it; nothing was changed.
+    #[error("refused: {}", .0.detail)]
+    Refused(Box<Refusal>),
+    /// The database failed.
+    #[error("the database failed")]
+    Db(#[from] DbError),
+    /// A stored plan and a quantity cannot be billed; a person must look.
+    #[error("the usage cannot be rated")]
+    Rate(#[from] RateError),
+    /// An invoice cannot be summed; a person must look.
+    #[error("the invoice cannot be summed")]
+    Invoice(#[from] InvoiceError),
+    /// A billing period cannot be computed; a person must look.
+    #[error("the billing period cannot be computed")]
+    Period(#[from] PeriodError),
+    /// A stored event cannot be read; a person must look.
+    #[error("a stored event cannot be read: {}", .0.as_str())]
+    StoredEvent(RejectReason),
+    /// A bug, or a value in the database that the code cannot read.
+    #[error("{0}")]
+    Internal(&'static str),
+}
+
+/// The stable name of a refusal. Each has a page in `docs/errors`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "a page in docs/errors describes each code")]
+pub enum Code {
+    NotFound,
+    Unauthorized,
+    Forbidden,
+    MalformedJson,
+    InvalidField,
+    UnsupportedMediaType,
+    PayloadTooLarge,
+    MethodNotAllowed,
+    IdempotencyKeyReused,
+    EmailTaken,
+    MeterExists,
+    FeatureExists,
+    PlanExists,
+    CustomerExists,
+    SubscriptionExists,
+    CustomerHasSubscription,
+    MeterInUse,
+    CurrencyMismatch,
+    EventConflict,
+    EventRejected,
+    TooManyRequests,
+    TestModeOnly,
+    TestClockBackwards,
+    TestClockTooFar,
+    TestClockInUse,
+    InvoiceNotDraft,
+    InvoiceNotPayable,
+    NoPaymentMethod,
+    PaymentDeclined,
+    PaymentUnknown,
+    PaymentInProgress,
+    Timeout,
+    Unavailable,
+    InternalError,
+}
+
+impl Code {
+    /// Every code.
+    pub const ALL: [Self; 34] = [
+        Self::NotFound,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::MalformedJson,
+        Self::InvalidField,
+        Self::UnsupportedMediaType,
+        Self::PayloadTooLarge,
+        Self::MethodNotAllowed,
+        Self::IdempotencyKeyReused,
+        Self::EmailTaken,
+        Self::MeterExists,
+        Self::FeatureExists,
+        Self::PlanExists,
+        Self::CustomerExists,
+        Self::SubscriptionExists,
+        Self::CustomerHasSubscription,
+        Self::MeterInUse,
+        Self::CurrencyMismatch,
+        Self::EventConflict,
+        Self::EventRejected,
+        Self::TooManyRequests,
+        Self::TestModeOnly,
+        Self::TestClockBackwards,
+        Self::TestClockTooFar,
+        Self::TestClockInUse,
+        Self::InvoiceNotDraft,
+        Self::InvoiceNotPayable,
+        Self::NoPaymentMethod,
+        Self::PaymentDeclined,
+        Self::PaymentUnknown,
+        Self::PaymentInProgress,
+        Self::Timeout,
+        Self::Unavailable,
+        Self::InternalError,
+    ];
+
+    /// The word in the answer and in the address of its page.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::MalformedJson => "malformed_json",
+            Self::InvalidField => "invalid_field",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::PayloadTooLarge => "payload_too_large",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::EmailTaken => "email_taken",
+            Self::MeterExists => "meter_exists",
+            Self::FeatureExists => "feature_exists",
+            Self::PlanExists => "plan_exists",
+            Self::CustomerExists => "customer_exists",
+            Self::SubscriptionExists => "subscription_exists",
+            Self::CustomerHasSubscription => "customer_has_subscription",
+            Self::MeterInUse => "meter_in_use",
+            Self::CurrencyMismatch => "currency_mismatch",
+            Self::EventConflict => "event_conflict",
+            Self::EventRejected => "event_rejected",
+            Self::TooManyRequests => "too_many_requests",
+            Self::TestModeOnly => "test_mode_only",
+            Self::TestClockBackwards => "test_clock_backwards",
+            Self::TestClockTooFar => "test_clock_too_far",
+            Self::TestClockInUse => "test_clock_in_use",
+            Self::InvoiceNotDraft => "invoice_not_draft",
+            Self::InvoiceNotPayable => "invoice_not_payable",
+            Self::NoPaymentMethod => "no_payment_method",
+            Self::PaymentDeclined => "payment_declined",
+            Self::PaymentUnknown => "payment_unknown",
+            Self::PaymentInProgress => "payment_in_progress",
+            Self::Timeout => "timeout",
+            Self::Unavailable => "unavailable",
+            Self::InternalError => "internal_error",
+        }
+    }
+}
+
+/// One field that cannot be accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldFault {
+    /// JSON pointer (RFC 6901) into the request's body, or `?name` for a query parameter.
+    pub pointer: String,
+    /// A word for programs.
+    pub code: &'static str,
+    /// What is wrong and what to do, as a sentence.
+    pub detail: String,
+}
+
+/// A refusal: why, and what the caller can do.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// The stable name.
+    pub code: Code,
+    /// What is wrong and what to do, as a sentence.
+    pub detail: Cow<'static, str>,
+    /// The fields that are at fault.
+    pub fields: Vec<FieldFault>,
+    /// Further members of the answer.
+    pub extensions: Map<String, Value>,
+}
+
+impl Refusal {
+    /// A refusal without fields.
+    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, detail: detail.into(), fields: Vec::new(), extensions: Map::new() }
+    }
+
+    /// Adds a member to the answer.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.extensions.insert(name.to_owned(), value.into());
+        self
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(Box::new(refusal))
+    }
+}
+
+impl Error {
+    /// A refusal without fields.
+    pub fn refused(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Refusal::new(code, detail).into()
+    }
+
+    /// Nothing of that name that the caller may see.
+    pub fn not_found(what: &'static str) -> Self {
+        Self::refused(Code::NotFound, format!("there is no such {what}"))
+    }
+
+    /// One field that cannot be accepted.
+    pub fn field(pointer: &str, code: &'static str, detail: impl Into<String>) -> Self {
+        let mut faults = Faults::default();
+        faults.add(pointer, code, detail);
+        faults.refusal()
+    }
+
+    /// Turns the refusal of a constraint into the refusal that it means.
+    pub fn on_conflict(error: DbError, constraint: &str, code: Code, detail: &'static str) -> Self {
+        if error.is_conflict(constraint) { Self::refused(code, detail) } else { Self::Db(error) }
+    }
+}
+
+/// Collects the faults of all fields, so that a caller learns them at once.
+#[derive(Debug, Default)]
+pub struct Faults(Vec<FieldFault>);
+
+impl Faults {
+    /// Notes a fault.
+    pub fn add(&mut self, pointer: &str, code: &'static str, detail: impl Into<String>) {
+        self.0.push(FieldFault { pointer: pointer.to_owned(), code, detail: detail.into() });
+    }
+
+    /// Succeeds if there is none.
+    pub fn check(self) -> Result<()> {
+        if self.0.is_empty() { Ok(()) } else { Err(self.refusal()) }
+    }
+
+    fn refusal(self) -> Error {
+        let detail = match self.0.as_slice() {
+            [only] => format!("{}: {}", only.pointer, only.detail),
+            faults => format!("{} fields cannot be accepted; see errors", faults.len()),
+        };
+        Error::from(Refusal { fields: self.0, ..Refusal::new(Code::InvalidField, detail) })
+    }
+}

@@ -1,0 +1,317 @@
+//! One transaction for the events of many requests.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use jiff::Timestamp;
+use usance_core::{
+    ids::CustomerId,
+    metering::{BucketFold, MeterValue, RejectReason, UnbilledReason, bucket_start, is_future},
+};
+use usance_db::{
+    Db, DbError, Scope, WriterTx,
+    ingest::{self, BucketKey, EventColumns, EventRow, KeyColumns, UnbilledRow},
+};
+use uuid::Uuid;
+
+use super::{
+    EventStatus, Incoming, ParsedEvent, Receipt, Submission,
+    resolve::{Images, Names, Resolved, Unresolved},
+};
+
+/// An event on its way into the tables.
+struct Entry<'a> {
+    scope: Scope,
+    event: &'a ParsedEvent,
+    occurred_at: Timestamp,
+    verdict: Result<Resolved, UnbilledReason>,
+    /// Request and place in it.
+    place: (usize, usize),
+}
+
+impl Entry<'_> {
+    fn key(&self) -> (Scope, Uuid) {
+        (self.scope, self.event.identity.id_hash)
+    }
+}
+
+/// Stores the events of all submissions and returns their receipts, in their order.
+pub(super) async fn commit(
+    db: &Db,
+    images: &mut Images,
+    batch: &[Submission],
+    received_at: Timestamp,
+) -> Result<Vec<Vec<Receipt>>, DbError> {
+    let mut tx = db.writer().await?;
+    let names = names(batch);
+    tx.share_catalogs(names.keys().copied()).await?;
+    images.refresh(&mut tx, &names).await?;
+    let (mut receipts, mut entries) = resolve(images, batch, received_at);
+    // One order of locking for all writers. Of two events with one id, the first one sent comes first.
+    entries.sort_by_key(|entry| (entry.key(), entry.place));
+    let claimed = claim(&mut tx, &entries, &mut receipts).await?;
+    let fresh: Vec<&Entry<'_>> =
+        entries.iter().zip(claimed).filter_map(|(entry, claimed)| claimed.then_some(entry)).collect();
+    store(&mut tx, &fresh, received_at).await?;
+    tx.commit().await?;
+    Ok(receipts)
+}
+
+/// The customers that the events of each tenant name.
+fn names(batch: &[Submission]) -> HashMap<Scope, Vec<&str>> {
+    let mut names: HashMap<Scope, HashSet<&str>> = HashMap::new();
+    for submission in batch {
+        let of_scope = names.entry(submission.scope).or_default();
+        for incoming in &submission.events {
+            if let Incoming::Event(event) = incoming {
+                of_scope.insert(&event.customer);
+            }
+        }
+    }
+    names.into_iter().map(|(scope, names)| (scope, names.into_iter().collect())).collect()
+}
+
+fn resolve<'a>(
+    images: &Images,
+    batch: &'a [Submission],
+    received_at: Timestamp,
+) -> (Vec<Vec<Receipt>>, Vec<Entry<'a>>) {
+    let mut receipts = Vec::with_capacity(batch.len());
+    let mut entries = Vec::new();
+    for (request, submission) in batch.iter().enumerate() {
+        let scope = submission.scope;
+        let test_clock = images.test_clock(scope);
+        let mut of_request = Vec::with_capacity(submission.events.len());
+        for (index, incoming) in submission.events.iter().enumerate() {
+            let receipt = match incoming {
+                Incoming::Rejected { id, reason } => rejected(id.clone(), *reason),
+                Incoming::Event(event) => match admit(images, scope, event, test_clock, received_at) {
+                    Err(reason) => rejected(Some(event.id.clone()), reason),
+                    Ok((occurred_at, verdict)) => {
+                        let receipt = receipt_of(event, &verdict);
+                        entries.push(Entry { scope, event, occurred_at, verdict, place: (request, index) });
+                        receipt
+                    }
+                },
+            };
+            of_request.push(receipt);
+        }
+        receipts.push(of_request);
+    }
+    (receipts, entries)
+}
+
+type Admitted = (Timestamp, Result<Resolved, UnbilledReason>);
+
+fn admit(
+    images: &Images,
+    scope: Scope,
+    event: &ParsedEvent,
+    test_clock: Option<Timestamp>,
+    received_at: Timestamp,
+) -> Result<Admitted, RejectReason> {
+    let tenant_now = test_clock.unwrap_or(received_at);
+    let occurred_at = event.time.unwrap_or(tenant_now);
+    if is_future(occurred_at, received_at, tenant_now) {
+        return Err(RejectReason::FutureTime);
+    }
+    let names = Names {
+        event_type: &event.event_type,
+        customer: &event.customer,
+        subscription: event.subscription.as_deref(),
+    };
+    match images.resolve(scope, &names, occurred_at, &event.properties) {
+        Ok(resolved) => Ok((occurred_at, Ok(resolved))),
+        Err(Unresolved::Unbilled(reason)) => Ok((occurred_at, Err(reason))),
+        Err(Unresolved::Rejected(reason)) => Err(reason),
+    }
+}
+
+fn rejected(id: Option<String>, reason: RejectReason) -> Receipt {
+    Receipt { id, status: EventStatus::Rejected(reason), meters: [].into() }
+}
+
+fn receipt_of(event: &ParsedEvent, verdict: &Result<Resolved, UnbilledReason>) -> Receipt {
+    let (status, meters) = match verdict {
+        Ok(resolved) => (EventStatus::Accepted, resolved.meters.codes.clone()),
+        Err(reason) => (EventStatus::Unbilled(*reason), [].into()),
+    };
+    Receipt { id: Some(event.id.clone()), status, meters }
+}
+
+/// Claims the keys of the sorted entries. Returns which entries are new; the receipts of the others say why they are not.
+async fn claim(
+    tx: &mut WriterTx,
+    entries: &[Entry<'_>],
+    receipts: &mut [Vec<Receipt>],
+) -> Result<Vec<bool>, DbError> {
+    let mut keys = KeyColumns::default();
+    let mut wanted = 0;
+    for (index, entry) in entries.iter().enumerate() {
+        if index == 0 || entries[index - 1].key() != entry.key() {
+            keys.push(
+                entry.scope,
+                entry.event.identity.id_hash,
+                &entry.event.identity.payload_hash,
+                entry.occurred_at,
+            );
+            wanted += 1;
+        }
+    }
+    if wanted == 0 {
+        return Ok(Vec::new());
+    }
+    let claimed: HashSet<(Scope, Uuid)> = ingest::claim_keys(tx, &keys).await?.into_iter().collect();
+    let known =
+        if claimed.len() == wanted { HashMap::new() } else { find_known(tx, entries, &claimed).await? };
+    let mut fresh = Vec::with_capacity(entries.len());
+    for (index, entry) in entries.iter().enumerate() {
+        let first = entries[..index].iter().rev().take_while(|other| other.key() == entry.key()).last();
+        let stored = match (first, known.get(&entry.key())) {
+            (_, Some(stored)) => Some(stored.as_slice()),
+            (Some(first), None) => Some(&first.event.identity.payload_hash[..]),
+            (None, None) => None,
+        };
+        if let Some(stored) = stored {
+            let same = stored == entry.event.identity.payload_hash;
+            let receipt = &mut receipts[entry.place.0][entry.place.1];
+            receipt.status = if same { EventStatus::Replayed } else { EventStatus::Conflict };
+            receipt.meters = [].into();
+        }
+        fresh.push(stored.is_none());
+    }
+    Ok(fresh)
+}
+
+async fn find_known(
+    tx: &mut WriterTx,
+    entries: &[Entry<'_>],
+    claimed: &HashSet<(Scope, Uuid)>,
+) -> Result<HashMap<(Scope, Uuid), Vec<u8>>, DbError> {
+    let mut keys: Vec<_> = entries.iter().map(Entry::key).filter(|key| !claimed.contains(key)).collect();
+    keys.dedup();
+    let found = ingest::find_payload_hashes(tx, &keys).await?;
+    Ok(found.into_iter().map(|(scope, id_hash, payload_hash)| ((scope, id_hash), payload_hash)).collect())
+}
+
+async fn store(tx: &mut WriterTx, entries: &[&Entry<'_>], received_at: Timestamp) -> Result<(), DbError> {
+    let mut counted = Vec::with_capacity(entries.len());
+    let mut unbilled = Vec::new();
+    for entry in entries {
+        let event = entry.event;
+        match &entry.verdict {
+            Ok(resolved) => counted.push(Counted {
+                scope: entry.scope,
+                resolved,
+                event: EventRow {
+                    occurred_at: entry.occurred_at,
+                    id_hash: event.identity.id_hash,
+                    id: event.id.clone(),
+                    event_type: event.event_type.clone(),
+                    properties: event.properties.canonical().to_owned(),
+                },
+            }),
+            Err(reason) => unbilled.push(UnbilledRow {
+                scope: entry.scope,
+                id_hash: event.identity.id_hash,
+                id: event.id.clone(),
+                event_type: event.event_type.clone(),
+                customer: event.customer.clone(),
+                subscription: event.subscription.clone(),
+                occurred_at: entry.occurred_at,
+                properties: event.properties.canonical().to_owned(),
+                reason: reason.as_str().to_owned(),
+            }),
+        }
+    }
+    if !unbilled.is_empty() {
+        ingest::insert_unbilled(tx, &unbilled, received_at).await?;
+    }
+    count(tx, counted, received_at).await
+}
+
+/// An event that is stored and counted.
+pub(super) struct Counted<'a> {
+    pub(super) scope: Scope,
+    pub(super) resolved: &'a Resolved,
+    pub(super) event: EventRow,
+}
+
+/// Stores events whose keys are claimed, and adds them to their aggregates.
+pub(super) async fn count(
+    tx: &mut WriterTx,
+    mut events: Vec<Counted<'_>>,
+    received_at: Timestamp,
+) -> Result<(), DbError> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    events.sort_by_key(|counted| (counted.scope, counted.resolved.customer, counted.event.occurred_at));
+    let mut folds = Folds::default();
+    let mut months: BTreeMap<(i16, i8), Timestamp> = BTreeMap::new();
+    let mut columns = EventColumns::default();
+    for counted in events {
+        let date = jiff::tz::Offset::UTC.to_datetime(counted.event.occurred_at);
+        months.entry((date.year(), date.month())).or_insert(counted.event.occurred_at);
+        folds.add(&counted)?;
+        columns.push(counted.scope, counted.resolved.customer, counted.event);
+    }
+    for at in months.into_values() {
+        ingest::ensure_partition(tx, at).await?;
+    }
+    ingest::insert_events(tx, &columns, received_at).await?;
+    folds.store(tx).await
+}
+
+/// Aggregates of a batch, folded in memory before they meet the table.
+#[derive(Default)]
+struct Folds {
+    buckets: BTreeMap<BucketKey, BucketFold>,
+    /// Folds that a bucket could not take without losing a digit: they are added by a statement of their own.
+    overflow: Vec<(BucketKey, BucketFold)>,
+    values: BTreeMap<(BucketKey, Uuid), ()>,
+}
+
+impl Folds {
+    fn add(&mut self, counted: &Counted<'_>) -> Result<(), DbError> {
+        let event = &counted.event;
+        let customer: CustomerId = counted.resolved.customer;
+        for (meter, value) in counted.resolved.meters.meters.iter().zip(&counted.resolved.values) {
+            let key = BucketKey {
+                scope: counted.scope,
+                customer,
+                meter: meter.id,
+                bucket_start: bucket_start(event.occurred_at),
+            };
+            let fold = BucketFold::of(meter.aggregation, event.occurred_at, event.id_hash, *value);
+            match self.buckets.get_mut(&key) {
+                Some(total) => {
+                    if total.merge(&fold).is_err() {
+                        self.overflow.push((key, fold));
+                    }
+                }
+                None => {
+                    self.buckets.insert(key, fold);
+                }
+            }
+            if let MeterValue::Hash(hash) = value {
+                self.values.insert((key, *hash), ());
+            }
+        }
+        Ok(())
+    }
+
+    async fn store(self, tx: &mut WriterTx) -> Result<(), DbError> {
+        let buckets: Vec<_> = self.buckets.into_iter().collect();
+        if !buckets.is_empty() {
+            ingest::fold_buckets(tx, &buckets).await?;
+        }
+        for fold in self.overflow {
+            ingest::fold_buckets(tx, &[fold]).await?;
+        }
+        let values: Vec<_> = self.values.into_keys().collect();
+        if !values.is_empty() {
+            ingest::insert_values(tx, &values).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,185 @@
+//! Ingest: usage events in, receipts out, after they are durable.
+//!
+//! Requests are parsed on their own tasks and queue for one of a few writers. A writer takes what waits, runs one
+//! set-based transaction and answers every request after the commit. The bytes of all requests between reading and answer
+//! are bounded: beyond the bound a request is refused at once, so that memory never grows with load.
+
+mod commit;
+mod parse;
+mod resolve;
+mod unbilled;
+mod writer;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use usance_core::metering::{EventIdentity, Properties, RejectReason, UnbilledReason};
+use usance_db::Scope;
+
+pub use parse::{Body, BodyKind, parse};
+pub use unbilled::rate_unbilled;
+pub use writer::spawn_writers;
+
+use crate::error::{Code, Error, Refusal, Result};
+
+/// Events in one request.
+pub const EVENTS_MAX: usize = 10_000;
+/// Bytes of one request.
+pub const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The unit in which the queue counts bytes.
+const PERMIT_BYTES: usize = 1024;
+
+/// Limits of the queue and the writers.
+#[derive(Debug, Clone)]
+pub struct IngestSettings {
+    /// Writers, each with one transaction in flight.
+    pub writers: usize,
+    /// Events that a writer takes into one transaction; a request is never split.
+    pub batch_events: usize,
+    /// Bytes of all requests between reading and answer.
+    pub queue_bytes: usize,
+}
+
+/// An event that was read and has an identity.
+#[derive(Debug, Clone)]
+pub struct ParsedEvent {
+    id: String,
+    event_type: String,
+    customer: String,
+    subscription: Option<String>,
+    time: Option<Timestamp>,
+    properties: Properties,
+    identity: EventIdentity,
+}
+
+/// An event of a request, or why it is none.
+#[derive(Debug, Clone)]
+pub enum Incoming {
+    /// It can be stored.
+    Event(Box<ParsedEvent>),
+    /// It cannot.
+    Rejected {
+        /// As sent, if it could be read.
+        id: Option<String>,
+        /// Why.
+        reason: RejectReason,
+    },
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventStatus {
+    /// Stored and counted.
+    Accepted,
+    /// Stored before with the same payload; nothing changed.
+    Replayed,
+    /// Another payload is stored under this id; nothing changed.
+    Conflict,
+    /// Not stored.
+    Rejected(RejectReason),
+    /// Stored, and waiting to be counted.
+    Unbilled(UnbilledReason),
+}
+
+impl EventStatus {
+    /// The word in the answer.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Replayed => "replayed",
+            Self::Conflict => "conflict",
+            Self::Rejected(_) => "rejected",
+            Self::Unbilled(_) => "unbilled",
+        }
+    }
+
+    /// Why it was not simply accepted.
+    pub const fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Accepted | Self::Replayed | Self::Conflict => None,
+            Self::Rejected(reason) => Some(reason.as_str()),
+            Self::Unbilled(reason) => Some(reason.as_str()),
+        }
+    }
+}
+
+/// The answer to one event.
+#[derive(Debug, Clone)]
+pub struct Receipt {
+    /// As sent, if it could be read.
+    pub id: Option<String>,
+    /// What became of it.
+    pub status: EventStatus,
+    /// Codes of the meters that counted it.
+    pub meters: Arc<[String]>,
+}
+
+/// A request in the queue.
+struct Submission {
+    scope: Scope,
+    events: Vec<Incoming>,
+    reply: oneshot::Sender<Result<Vec<Receipt>>>,
+    _room: Room,
+}
+
+/// Room in the queue, held from the reading of a request until its answer.
+#[derive(Debug)]
+pub struct Room {
+    _permit: OwnedSemaphorePermit,
+}
+
+/// The way into the queue.
+#[derive(Debug)]
+pub struct Ingest {
+    queue: mpsc::UnboundedSender<Submission>,
+    room: Arc<Semaphore>,
+    queue_bytes: usize,
+}
+
+/// The other end of the queue, for the writers.
+#[derive(Debug)]
+pub struct Queue {
+    submissions: mpsc::UnboundedReceiver<Submission>,
+    settings: IngestSettings,
+}
+
+impl std::fmt::Debug for Submission {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Submission of {} events", self.events.len())
+    }
+}
+
+impl Ingest {
+    /// Makes a queue.
+    pub fn new(settings: IngestSettings) -> (Self, Queue) {
+        // Every submission holds room, so that the channel is bounded by the semaphore.
+        let (queue, submissions) = mpsc::unbounded_channel();
+        let room =
+            Arc::new(Semaphore::new(settings.queue_bytes.div_ceil(PERMIT_BYTES).min(Semaphore::MAX_PERMITS)));
+        (Self { queue, room, queue_bytes: settings.queue_bytes }, Queue { submissions, settings })
+    }
+
+    /// Takes room for a request of this many bytes before it is read, or refuses at once.
+    pub fn reserve(&self, bytes: usize) -> Result<Room> {
+        let wanted = bytes.clamp(1, self.queue_bytes.max(1)).div_ceil(PERMIT_BYTES);
+        let permits = u32::try_from(wanted).unwrap_or(u32::MAX);
+        match Arc::clone(&self.room).try_acquire_many_owned(permits) {
+            Ok(permit) => Ok(Room { _permit: permit }),
+            Err(_) => {
+                metrics::counter!("usance_ingest_refused_total").increment(1);
+                let detail = "events arrive faster than they can be stored: send the same request again after the time in Retry-After";
+                Err(Refusal::new(Code::TooManyRequests, detail).with("retry_after_seconds", 1).into())
+            }
+        }
+    }
+
+    /// Stores events and answers when they are durable, in their order. If the caller goes away, they are stored still.
+    pub async fn submit(&self, scope: Scope, events: Vec<Incoming>, room: Room) -> Result<Vec<Receipt>> {
+        let (reply, receipts) = oneshot::channel();
+        let stopped =
+            || Error::refused(Code::Unavailable, "the server is shutting down: send the same request again");
+        self.queue.send(Submission { scope, events, reply, _room: room }).map_err(|_| stopped())?;
+        receipts.await.unwrap_or_else(|_| Err(stopped()))
+    }
+}

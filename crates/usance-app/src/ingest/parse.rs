@@ -1,0 +1,232 @@
+//! From a request's body to events with an identity. One bad event never spoils its neighbours.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use usance_core::metering::{
+    EVENT_BYTES_MAX, ID_BYTES_MAX, NAME_BYTES_MAX, Properties, PropertiesError, RejectReason, identify,
+};
+
+use super::{EVENTS_MAX, Incoming, ParsedEvent};
+use crate::error::{Code, Error, Result};
+
+/// The forms in which events are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyKind {
+    /// One event, or `{"events": [...]}`.
+    Json,
+    /// One `CloudEvent` (structured mode).
+    CloudEvent,
+    /// A list of `CloudEvents` (batched mode).
+    CloudEvents,
+}
+
+/// The events of a request.
+#[derive(Debug)]
+pub struct Body {
+    /// In their order.
+    pub events: Vec<Incoming>,
+    /// Whether the single form was used, which is answered by status.
+    pub single: bool,
+}
+
+/// The years that an event may lie in; its month gets a partition.
+const TIME_MIN_SECONDS: i64 = 946_684_800; // 2000-01-01
+const TIME_MAX_SECONDS: i64 = 4_102_444_800; // 2100-01-01
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Batch<'a> {
+    #[serde(borrow)]
+    events: Vec<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SentEvent<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow, rename = "type")]
+    event_type: Cow<'a, str>,
+    #[serde(borrow)]
+    customer: Cow<'a, str>,
+    #[serde(borrow, default)]
+    subscription: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    time: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    properties: Option<&'a RawValue>,
+}
+
+// https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md; extension attributes are ignored.
+#[derive(Deserialize)]
+struct SentCloudEvent<'a> {
+    #[serde(borrow)]
+    specversion: Cow<'a, str>,
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow)]
+    source: Cow<'a, str>,
+    #[serde(borrow, rename = "type")]
+    event_type: Cow<'a, str>,
+    #[serde(borrow, default)]
+    subject: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    time: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+}
+
+/// Only the id, for the receipt of an event that cannot be read.
+#[derive(Deserialize)]
+struct OnlyId<'a> {
+    #[serde(borrow, default)]
+    id: Option<Cow<'a, str>>,
+}
+
+/// Reads a request's body. Fails only if it is no JSON of the right form, or holds too many events.
+pub fn parse(kind: BodyKind, body: &[u8]) -> Result<Body> {
+    let text = std::str::from_utf8(body).map_err(|_| malformed("the body is not UTF-8"))?;
+    let read: fn(&RawValue) -> Incoming = match kind {
+        BodyKind::Json => |raw| read_event(raw, sent_event),
+        BodyKind::CloudEvent | BodyKind::CloudEvents => |raw| read_event(raw, sent_cloud_event),
+    };
+    let raw: &RawValue =
+        serde_json::from_str(text).map_err(|error| malformed(format!("the body is not JSON: {error}")))?;
+    let batch: Vec<&RawValue> = match kind {
+        BodyKind::Json if is_batch(raw) => {
+            let batch: Batch<'_> = serde_json::from_str(raw.get())
+                .map_err(|error| malformed(format!("the body is not {{\"events\": [...]}}: {error}")))?;
+            batch.events
+        }
+        BodyKind::CloudEvents => serde_json::from_str(raw.get())
+            .map_err(|error| malformed(format!("the body is not a list of CloudEvents: {error}")))?,
+        BodyKind::Json | BodyKind::CloudEvent => return Ok(Body { events: vec![read(raw)], single: true }),
+    };
+    if batch.len() > EVENTS_MAX {
+        let detail = format!("a request holds at most {EVENTS_MAX} events: send several requests");
+        return Err(Error::refused(Code::PayloadTooLarge, detail));
+    }
+    Ok(Body { events: batch.into_iter().map(read).collect(), single: false })
+}
+
+fn malformed(detail: impl Into<Cow<'static, str>>) -> Error {
+    Error::refused(Code::MalformedJson, detail)
+}
+
+/// An object with a member `events` is a batch: an event has no such member.
+fn is_batch(raw: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    struct Probe<'a> {
+        #[serde(borrow, default)]
+        events: Option<&'a RawValue>,
+    }
+    serde_json::from_str::<Probe<'_>>(raw.get()).is_ok_and(|probe| probe.events.is_some())
+}
+
+fn read_event(raw: &RawValue, read: fn(&str) -> std::result::Result<ParsedEvent, RejectReason>) -> Incoming {
+    let text = raw.get();
+    let result = if text.len() > EVENT_BYTES_MAX { Err(RejectReason::TooLarge) } else { read(text) };
+    match result {
+        Ok(event) => Incoming::Event(Box::new(event)),
+        Err(reason) => {
+            let id = serde_json::from_str::<OnlyId<'_>>(text).ok().and_then(|only| only.id);
+            let id = id.filter(|id| id.len() <= ID_BYTES_MAX).map(Cow::into_owned);
+            Incoming::Rejected { id, reason }
+        }
+    }
+}
+
+fn sent_event(text: &str) -> std::result::Result<ParsedEvent, RejectReason> {
+    let sent: SentEvent<'_> = serde_json::from_str(text).map_err(|_| malformed_part(text))?;
+    let subscription =
+        sent.subscription.map(|name| check_name(name, RejectReason::MalformedEvent)).transpose()?;
+    let mut event = build(sent.id, sent.event_type, sent.customer, sent.time.as_deref(), sent.properties)?;
+    event.subscription = subscription;
+    Ok(event)
+}
+
+fn sent_cloud_event(text: &str) -> std::result::Result<ParsedEvent, RejectReason> {
+    let sent: SentCloudEvent<'_> = serde_json::from_str(text).map_err(|_| malformed_part(text))?;
+    if sent.specversion != "1.0" || sent.source.is_empty() || sent.id.is_empty() {
+        return Err(RejectReason::MalformedEvent);
+    }
+    // A CloudEvent is identified by source and id together.
+    let id = Cow::Owned(format!("{}/{}", sent.source, sent.id));
+    let customer = sent.subject.ok_or(RejectReason::InvalidCustomer)?;
+    build(id, sent.event_type, customer, sent.time.as_deref(), sent.data)
+}
+
+/// Says which required member is absent or of the wrong type, where that is all that is wrong.
+fn malformed_part(text: &str) -> RejectReason {
+    let Ok(members) = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text) else {
+        return RejectReason::MalformedEvent;
+    };
+    let is_text = |name: &str| members.get(name).is_some_and(serde_json::Value::is_string);
+    if !is_text("id") {
+        RejectReason::InvalidId
+    } else if !is_text("type") {
+        RejectReason::InvalidType
+    } else if members.contains_key("time") && !is_text("time") {
+        RejectReason::MalformedTime
+    } else if !is_text("customer") && !members.contains_key("specversion") {
+        RejectReason::InvalidCustomer
+    } else {
+        RejectReason::MalformedEvent
+    }
+}
+
+fn build(
+    id: Cow<'_, str>,
+    event_type: Cow<'_, str>,
+    customer: Cow<'_, str>,
+    time: Option<&str>,
+    properties: Option<&RawValue>,
+) -> std::result::Result<ParsedEvent, RejectReason> {
+    if id.is_empty() || id.len() > ID_BYTES_MAX || id.chars().any(char::is_control) {
+        return Err(RejectReason::InvalidId);
+    }
+    let event_type = check_name(event_type, RejectReason::InvalidType)?;
+    let customer = check_name(customer, RejectReason::InvalidCustomer)?;
+    let time = time.map(read_time).transpose()?;
+    let properties = match properties.map(RawValue::get) {
+        None | Some("null") => Properties::empty(),
+        Some(json) => Properties::parse(json).map_err(|error| match error {
+            PropertiesError::NumberTooLong => RejectReason::MalformedDecimal,
+            PropertiesError::Malformed | PropertiesError::TooDeep | PropertiesError::UnstorableText => {
+                RejectReason::MalformedProperties
+            }
+        })?,
+    };
+    let identity = identify(&id, &event_type, &customer, time, &properties);
+    Ok(ParsedEvent {
+        id: id.into_owned(),
+        event_type,
+        customer,
+        subscription: None,
+        time,
+        properties,
+        identity,
+    })
+}
+
+fn check_name(name: Cow<'_, str>, reason: RejectReason) -> std::result::Result<String, RejectReason> {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        return Err(reason);
+    }
+    Ok(name.into_owned())
+}
+
+/// RFC 3339, cut to microseconds.
+fn read_time(text: &str) -> std::result::Result<Timestamp, RejectReason> {
+    let time: Timestamp = text.parse().map_err(|_| RejectReason::MalformedTime)?;
+    if !(TIME_MIN_SECONDS..TIME_MAX_SECONDS).contains(&time.as_second()) {
+        return Err(RejectReason::MalformedTime);
+    }
+    Timestamp::from_microsecond(time.as_microsecond()).map_err(|_| RejectReason::MalformedTime)
+}
+
+#[cfg(test)]
+mod tests;

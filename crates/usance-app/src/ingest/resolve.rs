@@ -1,0 +1,226 @@
+//! What an event's names stand for: images of the catalogue that are valid as long as its version stays the same.
+
+use std::{collections::HashMap, sync::Arc};
+
+use jiff::Timestamp;
+use usance_core::{
+    catalog::meter::Aggregation,
+    ids::{CustomerId, MeterId, SubscriptionId},
+    metering::{MeterValue, Properties, RejectReason, UnbilledReason, meter_value},
+};
+use usance_db::{
+    DbError, Scope, WriterTx, catalog_versions,
+    ingest::{self, EventCustomer},
+};
+
+/// Customers that one image remembers; beyond that it starts anew.
+const CUSTOMERS_MAX: usize = 100_000;
+/// Tenants that one writer remembers.
+const IMAGES_MAX: usize = 10_000;
+
+/// A meter as the writer needs it.
+#[derive(Debug)]
+pub(super) struct ImageMeter {
+    pub(super) id: MeterId,
+    pub(super) aggregation: Aggregation,
+    value_property: Option<String>,
+}
+
+/// The meters of one event type.
+#[derive(Debug, Default)]
+pub(super) struct TypeMeters {
+    pub(super) meters: Vec<ImageMeter>,
+    pub(super) codes: Arc<[String]>,
+}
+
+/// A subscription as the writer needs it.
+#[derive(Debug)]
+struct ImageSubscription {
+    id: SubscriptionId,
+    start_at: Timestamp,
+    ended_at: Option<Timestamp>,
+    open_from: Timestamp,
+}
+
+#[derive(Debug)]
+struct ImageCustomer {
+    id: CustomerId,
+    subscriptions: Vec<ImageSubscription>,
+}
+
+/// The catalogue of one tenant and mode at a version.
+#[derive(Debug, Default)]
+struct Image {
+    version: i64,
+    test_clock: Option<Timestamp>,
+    meters: HashMap<String, Arc<TypeMeters>>,
+    /// By the name that events use; `None` is a name that nobody has.
+    customers: HashMap<String, Option<Arc<ImageCustomer>>>,
+}
+
+/// The images of a writer.
+#[derive(Debug, Default)]
+pub(super) struct Images(HashMap<Scope, Image>);
+
+/// What an event names.
+pub(super) struct Names<'a> {
+    pub(super) event_type: &'a str,
+    pub(super) customer: &'a str,
+    pub(super) subscription: Option<&'a str>,
+}
+
+/// An event that counts: for whom, on what, and how much.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    pub(super) customer: CustomerId,
+    pub(super) meters: Arc<TypeMeters>,
+    pub(super) values: Vec<MeterValue>,
+}
+
+/// Why an event does not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unresolved {
+    Rejected(RejectReason),
+    Unbilled(UnbilledReason),
+}
+
+impl Images {
+    /// Brings the images up to date for the names that are about to be resolved. The catalogues must be held still.
+    pub(super) async fn refresh<'a>(
+        &mut self,
+        tx: &mut WriterTx,
+        names: &HashMap<Scope, Vec<&'a str>>,
+    ) -> Result<(), DbError> {
+        let scopes: Vec<Scope> = names.keys().copied().collect();
+        let versions: HashMap<Scope, i64> = catalog_versions::read(tx, &scopes).await?.into_iter().collect();
+        if self.0.len() > IMAGES_MAX {
+            self.0.clear();
+        }
+        for (scope, customers) in names {
+            let version = versions.get(scope).copied().unwrap_or_default();
+            let current = self.0.get(scope).filter(|image| image.version == version);
+            let missing: Vec<&str> = match current {
+                Some(image) => {
+                    customers.iter().copied().filter(|name| !image.customers.contains_key(*name)).collect()
+                }
+                None => customers.clone(),
+            };
+            if current.is_some() && missing.is_empty() {
+                continue;
+            }
+            let stale = current.is_none();
+            tx.enter_tenant(*scope).await?;
+            if stale {
+                let image = Image::load(tx, *scope, version).await?;
+                self.0.insert(*scope, image);
+            }
+            if let Some(image) = self.0.get_mut(scope) {
+                image.load_customers(tx, *scope, &missing).await?;
+            }
+            tx.leave_tenant().await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets everything: a transaction that loaded images was rolled back.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// The test clock of a tenant, if it runs on one.
+    pub(super) fn test_clock(&self, scope: Scope) -> Option<Timestamp> {
+        self.0.get(&scope).and_then(|image| image.test_clock)
+    }
+
+    /// Says what an event at this time counts for.
+    pub(super) fn resolve(
+        &self,
+        scope: Scope,
+        names: &Names<'_>,
+        at: Timestamp,
+        properties: &Properties,
+    ) -> Result<Resolved, Unresolved> {
+        let unbilled = |reason| Unresolved::Unbilled(reason);
+        let image = self.0.get(&scope).ok_or(unbilled(UnbilledReason::UnknownMeter))?;
+        let meters = image.meters.get(names.event_type).ok_or(unbilled(UnbilledReason::UnknownMeter))?;
+        let value =
+            |meter: &ImageMeter| meter_value(meter.aggregation, meter.value_property.as_deref(), properties);
+        let values =
+            meters.meters.iter().map(value).collect::<Result<Vec<_>, _>>().map_err(Unresolved::Rejected)?;
+        let customer = image.customers.get(names.customer).and_then(Option::as_ref);
+        let customer = customer.ok_or(unbilled(UnbilledReason::UnknownCustomer))?;
+        let wanted = names.subscription.map(str::parse::<SubscriptionId>);
+        let mut active = customer.subscriptions.iter().filter(|subscription| {
+            subscription.start_at <= at
+                && subscription.ended_at.is_none_or(|ended_at| at < ended_at)
+                && wanted.as_ref().is_none_or(|wanted| wanted.as_ref() == Ok(&subscription.id))
+        });
+        let mut closed = false;
+        let open = active.any(|subscription| {
+            closed |= at < subscription.open_from;
+            at >= subscription.open_from
+        });
+        match (open, closed) {
+            (true, _) => Ok(Resolved { customer: customer.id, meters: Arc::clone(meters), values }),
+            (false, true) => Err(unbilled(UnbilledReason::PeriodClosed)),
+            (false, false) => Err(unbilled(UnbilledReason::NoSubscription)),
+        }
+    }
+}
+
+impl Image {
+    async fn load(tx: &mut WriterTx, scope: Scope, version: i64) -> Result<Self, DbError> {
+        let mut meters: HashMap<String, (Vec<ImageMeter>, Vec<String>)> = HashMap::new();
+        for meter in ingest::list_meters(tx, scope).await? {
+            let aggregation = Aggregation::parse(&meter.aggregation)
+                .ok_or(DbError::Unreadable { column: "meters.aggregation" })?;
+            let (of_type, codes) = meters.entry(meter.event_type).or_default();
+            of_type.push(ImageMeter { id: meter.id, aggregation, value_property: meter.value_property });
+            codes.push(meter.code);
+        }
+        let shared = |(meters, codes): (Vec<ImageMeter>, Vec<String>)| {
+            Arc::new(TypeMeters { meters, codes: codes.into() })
+        };
+        Ok(Self {
+            version,
+            test_clock: ingest::find_test_clock(tx, scope).await?,
+            meters: meters.into_iter().map(|(event_type, parts)| (event_type, shared(parts))).collect(),
+            customers: HashMap::new(),
+        })
+    }
+
+    async fn load_customers(
+        &mut self,
+        tx: &mut WriterTx,
+        scope: Scope,
+        names: &[&str],
+    ) -> Result<(), DbError> {
+        if self.customers.len() + names.len() > CUSTOMERS_MAX {
+            self.customers.clear();
+        }
+        let ids: Vec<CustomerId> = names.iter().filter_map(|name| name.parse().ok()).collect();
+        let external_ids: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut found: HashMap<CustomerId, (Option<String>, Vec<ImageSubscription>)> = HashMap::new();
+        for EventCustomer { id, external_id, subscription } in
+            ingest::find_customers(tx, scope, &ids, &external_ids).await?
+        {
+            let (_, subscriptions) = found.entry(id).or_insert_with(|| (external_id, Vec::new()));
+            subscriptions.extend(subscription.map(|(id, period, start_at, ended_at)| ImageSubscription {
+                id,
+                start_at,
+                ended_at,
+                open_from: period.start,
+            }));
+        }
+        for name in names {
+            self.customers.insert((*name).to_owned(), None);
+        }
+        for (id, (external_id, subscriptions)) in found {
+            let customer = Arc::new(ImageCustomer { id, subscriptions });
+            for name in external_id.into_iter().chain([id.to_string()]) {
+                self.customers.insert(name, Some(Arc::clone(&customer)));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,89 @@
+//! The use cases of Usance: load, ask the core, store, announce, in one transaction each.
+
+pub mod auth;
+pub mod catalog;
+
+pub mod customers;
+mod cx;
+pub mod error;
+mod fields;
+pub mod gateway;
+pub mod idempotency;
+mod ids;
+pub mod ingest;
+pub mod invoicing;
+mod measure;
+pub mod outbox;
+pub mod payments;
+mod prices;
+pub mod subscriptions;
+pub mod tenants;
+pub mod test_clock;
+pub mod work;
+
+use std::{ops::Deref, sync::Arc};
+
+pub use cx::Cx;
+pub use ids::Ids;
+pub use prices::{charge_model, parameters};
+
+use tokio::sync::Notify;
+use usance_core::clock::{Clock, Random};
+use usance_db::Db;
+
+use crate::{
+    auth::{KeyCache, access_token::AccessTokens, keyring::Keyring, password::PasswordHashing},
+    gateway::Gateways,
+    ingest::Ingest,
+};
+
+/// Everything that a use case needs from outside. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct App(Arc<Parts>);
+
+/// The parts of an [`App`].
+pub struct Parts {
+    /// The database.
+    pub db: Db,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    /// New ids.
+    pub ids: Ids,
+    /// Keys derived from the installation's secret.
+    pub keyring: Keyring,
+    /// Signs and verifies members' access tokens.
+    pub access_tokens: AccessTokens,
+    /// API keys found a moment ago.
+    pub key_cache: KeyCache,
+    /// Hashes members' passwords.
+    pub password_hashing: PasswordHashing,
+    /// Collects payments.
+    pub gateways: Gateways,
+    /// Where usage events go.
+    pub ingest: Ingest,
+    /// Wakes the worker when work may be due.
+    pub work_added: Notify,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("App")
+    }
+}
+
+impl App {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}

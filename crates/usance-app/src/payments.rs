@@ -1,0 +1,210 @@
+//! Collecting invoices. The intent is noted before the gateway is called and the outcome after, each in a transaction of
+//! its own; an outcome that is not known blocks further attempts until a look-up tells.
+
+use jiff::SignedDuration;
+use serde_json::json;
+use usance_core::{
+    ids::{InvoiceId, PaymentId},
+    invoice::state::{InvoiceCommand, InvoiceStatus},
+    money::{Currency, Money},
+};
+use usance_db::{
+    Page, PageRequest, TenantTx,
+    invoices::{self, Invoice},
+    payment_methods,
+    payments::{self, Payment},
+};
+
+use crate::{
+    Cx,
+    error::{Code, Error, Refusal, Result},
+    gateway::{ChargeOutcome, ChargeRequest},
+    invoicing::{apply, reference},
+    outbox::announce,
+    subscriptions::find_filter,
+    work,
+};
+
+/// When an unanswered charge is looked up, in the tenant's time.
+const RESOLVE_AFTER: SignedDuration = SignedDuration::from_mins(5);
+
+/// Pays an invoice on request with the customer's newest payment method.
+pub async fn pay(cx: &Cx, id: InvoiceId) -> Result<()> {
+    let mut tx = cx.begin().await?;
+    let invoice = invoices::find(&mut tx, id).await?.ok_or_else(|| Error::not_found("invoice"))?;
+    drop(tx);
+    require_payable(&invoice)?;
+    let payment = attempt(cx, id).await?.ok_or_else(|| {
+        Error::refused(
+            Code::NoPaymentMethod,
+            "the customer has no payment method: add one with POST /customers/{customer}/payment-methods",
+        )
+    })?;
+    match payment.status.as_str() {
+        "succeeded" => Ok(()),
+        "failed" => {
+            let failure = payment.failure_code.unwrap_or_default();
+            let refusal = Refusal::new(Code::PaymentDeclined, format!("the payment was declined: {failure}"));
+            Err(refusal.with("payment", payment.id.to_string()).with("failure_code", failure).into())
+        }
+        _ => {
+            let detail = "the gateway did not answer: the money may have been taken; the payment is looked up before another attempt";
+            Err(Refusal::new(Code::PaymentUnknown, detail).with("payment", payment.id.to_string()).into())
+        }
+    }
+}
+
+fn require_payable(invoice: &Invoice) -> Result<()> {
+    let payable = InvoiceStatus::parse(&invoice.status).is_some_and(InvoiceStatus::is_payable);
+    if payable {
+        Ok(())
+    } else {
+        Err(Error::refused(Code::InvoiceNotPayable, format!("the invoice is {}", invoice.status)))
+    }
+}
+
+/// Collects a finalized invoice by itself. Nothing happens if it is settled or the customer has no payment method.
+pub(crate) async fn collect(cx: &Cx, id: InvoiceId) -> Result<()> {
+    match attempt(cx, id).await {
+        Ok(_) => Ok(()),
+        Err(Error::Refused(refusal))
+            if matches!(refusal.code, Code::InvoiceNotPayable | Code::PaymentInProgress) =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes one payment, or finishes the one that is open. `None` without a payment method.
+async fn attempt(cx: &Cx, id: InvoiceId) -> Result<Option<Payment>> {
+    let mut tx = cx.begin().await?;
+    let invoice = invoices::lock(&mut tx, id).await?.ok_or_else(|| Error::not_found("invoice"))?;
+    require_payable(&invoice)?;
+    if let Some(open) = payments::find_effective(&mut tx, id).await? {
+        drop(tx);
+        return finish_open(cx, open).await.map(Some);
+    }
+    let newest = PageRequest { limit: 1, after: None };
+    let methods = payment_methods::list(&mut tx, invoice.customer_id, newest).await?;
+    let Some(method) = methods.items.into_iter().next() else { return Ok(None) };
+    let payment = Payment {
+        id: PaymentId::from_uuid(cx.app.ids.next()),
+        invoice_id: id,
+        customer_id: invoice.customer_id,
+        payment_method_id: method.id,
+        gateway: method.gateway,
+        status: "processing".to_owned(),
+        amount_minor: invoice.total_minor - invoice.paid_minor,
+        currency: invoice.currency,
+        gateway_reference: None,
+        failure_code: None,
+        created_at: cx.now,
+    };
+    payments::insert(&mut tx, &payment).await?;
+    // Should this process end during the call, the payment is looked up.
+    let resolve_at = cx
+        .tenant_now(&mut tx)
+        .await?
+        .saturating_add(RESOLVE_AFTER)
+        .map_err(|_| Error::Internal("time ends"))?;
+    work::schedule(&mut tx, work::Kind::ResolvePayment, payment.id.uuid(), resolve_at).await?;
+    let request = charge_request(&payment, method.gateway_reference)?;
+    tx.commit().await?;
+    let outcome = cx.app.gateways.find(&payment.gateway)?.charge(request).await;
+    record(cx, payment.id, outcome).await.map(Some)
+}
+
+async fn finish_open(cx: &Cx, open: Payment) -> Result<Payment> {
+    let age = cx.now.duration_since(open.created_at);
+    if open.status == "processing" && age < RESOLVE_AFTER {
+        return Err(Error::refused(
+            Code::PaymentInProgress,
+            "another payment of this invoice is under way: wait for its outcome",
+        ));
+    }
+    look_up(cx, open).await
+}
+
+/// Finds out what became of a payment whose answer was lost. A settled payment stays as it is.
+pub(crate) async fn resolve(cx: &Cx, id: PaymentId) -> Result<()> {
+    let mut tx = cx.begin().await?;
+    let payment = payments::lock(&mut tx, id).await?.ok_or(Error::Internal("due work names no payment"))?;
+    drop(tx);
+    if matches!(payment.status.as_str(), "processing" | "unknown") {
+        look_up(cx, payment).await?;
+    }
+    Ok(())
+}
+
+async fn look_up(cx: &Cx, payment: Payment) -> Result<Payment> {
+    let mut tx = cx.begin().await?;
+    let method = payment_methods::find(&mut tx, payment.payment_method_id).await?;
+    drop(tx);
+    let method = method.ok_or(Error::Internal("a payment has no payment method"))?;
+    let request = charge_request(&payment, method.gateway_reference)?;
+    let outcome = cx.app.gateways.find(&payment.gateway)?.look_up(request).await;
+    record(cx, payment.id, outcome).await
+}
+
+fn charge_request(payment: &Payment, payment_method: String) -> Result<ChargeRequest> {
+    let currency = Currency::parse(&payment.currency)
+        .map_err(|_| Error::Internal("a stored currency cannot be read"))?;
+    let amount = Money::new(payment.amount_minor, currency);
+    Ok(ChargeRequest { idempotency_key: payment.id, payment_method, amount })
+}
+
+/// Notes an outcome once; a payment that is settled stays as it is.
+async fn record(cx: &Cx, id: PaymentId, outcome: ChargeOutcome) -> Result<Payment> {
+    let mut tx = cx.begin().await?;
+    let mut payment = payments::lock(&mut tx, id).await?.ok_or(Error::Internal("a payment has vanished"))?;
+    if matches!(payment.status.as_str(), "succeeded" | "failed") {
+        return Ok(payment);
+    }
+    let event_type = match outcome {
+        ChargeOutcome::Succeeded { reference } => {
+            payment.gateway_reference = Some(reference);
+            settle(cx, &mut tx, &payment).await?;
+            "succeeded"
+        }
+        ChargeOutcome::Declined { code } => {
+            payment.failure_code = Some(code);
+            announce_failure(cx, &mut tx, &payment).await?;
+            "failed"
+        }
+        ChargeOutcome::Unknown => "unknown",
+    };
+    event_type.clone_into(&mut payment.status);
+    payments::set_status(&mut tx, &payment, cx.now).await?;
+    announce(
+        cx,
+        &mut tx,
+        &format!("payment.{event_type}"),
+        json!({ "id": payment.id, "invoice": payment.invoice_id }),
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(payment)
+}
+
+async fn settle(cx: &Cx, tx: &mut TenantTx, payment: &Payment) -> Result<()> {
+    let mut invoice =
+        invoices::lock(tx, payment.invoice_id).await?.ok_or(Error::Internal("a payment has no invoice"))?;
+    apply(&mut invoice, InvoiceCommand::Pay, Code::InvoiceNotPayable)?;
+    invoice.paid_minor += payment.amount_minor;
+    invoice.paid_at = Some(cx.tenant_now(tx).await?);
+    invoices::update(tx, &invoice, None).await?;
+    announce(cx, tx, "invoice.paid", reference(&invoice)).await
+}
+
+async fn announce_failure(cx: &Cx, tx: &mut TenantTx, payment: &Payment) -> Result<()> {
+    let invoice =
+        invoices::find(tx, payment.invoice_id).await?.ok_or(Error::Internal("a payment has no invoice"))?;
+    announce(cx, tx, "invoice.payment_failed", reference(&invoice)).await
+}
+
+/// Lists payments, of one customer or of all.
+pub async fn list(tx: &mut TenantTx, customer: Option<&str>, page: PageRequest) -> Result<Page<Payment>> {
+    let customer = find_filter(tx, customer).await?;
+    Ok(payments::list(tx, customer, page).await?)
+}

@@ -1,0 +1,205 @@
+//! Due work: everything that happens by itself when a tenant's time comes, driven by one table.
+//!
+//! A piece of work is claimed in the transaction that carries it out, so that it happens once or not at all. Work that
+//! calls the outside world claims, notes its intent, calls, and notes the result; repeating it is harmless.
+
+use jiff::{SignedDuration, Timestamp};
+use usance_core::ids::{InvoiceId, PaymentId, SubscriptionId};
+use usance_db::{Scope, TenantTx, due_work, due_work::DueWork};
+use uuid::Uuid;
+
+use crate::{
+    App, Cx,
+    error::{Error, Result},
+    ingest, invoicing, payments, test_clock,
+};
+
+/// How often a piece of work is tried before it is parked.
+const ATTEMPTS_MAX: i32 = 8;
+/// Tenants with due work that one round of the worker looks at.
+const SCOPES_PER_ROUND: i64 = 100;
+/// Work that one tenant gets done before the next one's turn.
+const WORK_PER_TURN: usize = 100;
+
+/// The kinds of due work. Of those due at the same time, later in the alphabet comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Bills what a subscription pays in advance for its first period.
+    OpenSubscription,
+    /// Bills a subscription's period and opens the next one.
+    ClosePeriod,
+    /// Collects a finalized invoice.
+    CollectInvoice,
+    /// Finds out what became of a payment whose answer was lost.
+    ResolvePayment,
+    /// Counts events that waited for a meter, a customer or a subscription.
+    RateUnbilled,
+}
+
+impl Kind {
+    const ALL: [Self; 5] = [
+        Self::OpenSubscription,
+        Self::ClosePeriod,
+        Self::CollectInvoice,
+        Self::ResolvePayment,
+        Self::RateUnbilled,
+    ];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::OpenSubscription => "open_subscription",
+            Self::ClosePeriod => "close_period",
+            Self::CollectInvoice => "collect_invoice",
+            Self::ResolvePayment => "resolve_payment",
+            Self::RateUnbilled => "rate_unbilled",
+        }
+    }
+
+    fn parse(word: &str) -> Result<Self> {
+        let kind = Self::ALL.into_iter().find(|kind| kind.as_str() == word);
+        kind.ok_or(Error::Internal("due work of an unknown kind"))
+    }
+}
+
+/// Plans work in the caller's transaction.
+pub(crate) async fn schedule(tx: &mut TenantTx, kind: Kind, subject: Uuid, due_at: Timestamp) -> Result<()> {
+    due_work::schedule(tx, kind.as_str(), subject, due_at).await?;
+    Ok(())
+}
+
+/// Plans a look at the unbilled events, if there are any: the catalogue changed.
+pub(crate) async fn rate_unbilled(cx: &Cx, tx: &mut TenantTx) -> Result<()> {
+    if usance_db::events::any_unbilled(tx).await? {
+        let now = cx.tenant_now(tx).await?;
+        schedule(tx, Kind::RateUnbilled, Uuid::nil(), now).await?;
+    }
+    Ok(())
+}
+
+/// Runs what is due for every tenant by its own clock. Returns whether anything was done.
+pub async fn run_due(app: &App) -> Result<bool> {
+    let mut tx = app.db.system().await?;
+    let scopes = due_work::list_scopes(&mut tx, app.clock.now(), SCOPES_PER_ROUND).await?;
+    drop(tx);
+    let mut any = false;
+    for scope in scopes {
+        any |= run_due_of(app, scope).await?;
+    }
+    Ok(any)
+}
+
+async fn run_due_of(app: &App, scope: Scope) -> Result<bool> {
+    for done in 0..WORK_PER_TURN {
+        let cx = Cx::of_work(app, scope);
+        let mut tx = cx.begin().await?;
+        let now = cx.tenant_now(&mut tx).await?;
+        let Some(work) = due_work::claim(&mut tx, now, cx.now).await? else { return Ok(done > 0) };
+        run(&cx, tx, work).await?;
+    }
+    Ok(true)
+}
+
+/// Runs everything that becomes due until `to`, in order, the test clock moving along.
+pub(crate) async fn run_until(cx: &Cx, to: Timestamp) -> Result<()> {
+    loop {
+        // A failure is tried again at once: in test mode nobody waits for a back-off.
+        let cx = Cx { now: cx.app.clock.now(), ..cx.clone() };
+        let mut tx = cx.begin().await?;
+        let Some(work) = due_work::claim(&mut tx, to, Timestamp::MAX).await? else {
+            if !due_work::is_pending(&mut tx, to).await? {
+                return Ok(());
+            }
+            // The worker holds it: it is about to be done.
+            drop(tx);
+            tokio::task::yield_now().await;
+            continue;
+        };
+        drop(tx);
+        test_clock::move_to(&cx, work.due_at).await?;
+        let mut tx = cx.begin().await?;
+        if let Some(work) = due_work::claim(&mut tx, work.due_at, Timestamp::MAX).await? {
+            run(&cx, tx, work).await?;
+        }
+    }
+}
+
+async fn run(cx: &Cx, tx: TenantTx, work: DueWork) -> Result<()> {
+    let result = match Kind::parse(&work.kind) {
+        Ok(kind) => run_kind(cx, tx, kind, &work).await,
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok(()) => {
+            metrics::counter!("usance_due_work_total", "kind" => work.kind, "outcome" => "done").increment(1);
+            Ok(())
+        }
+        Err(error) => note_failure(cx, &work, &error).await,
+    }
+}
+
+async fn run_kind(cx: &Cx, mut tx: TenantTx, kind: Kind, work: &DueWork) -> Result<()> {
+    let subscription = SubscriptionId::from_uuid(work.subject_id);
+    match kind {
+        Kind::OpenSubscription => {
+            due_work::complete(&mut tx, work).await?;
+            invoicing::open_subscription(cx, &mut tx, subscription, work.due_at).await?;
+            Ok(tx.commit().await?)
+        }
+        Kind::ClosePeriod => {
+            due_work::complete(&mut tx, work).await?;
+            invoicing::close_period(cx, &mut tx, subscription, work.due_at).await?;
+            Ok(tx.commit().await?)
+        }
+        Kind::CollectInvoice => {
+            // The claim ends here, so that no transaction is open during the call; a second worker finds the payment.
+            drop(tx);
+            payments::collect(cx, InvoiceId::from_uuid(work.subject_id)).await?;
+            complete(cx, work).await
+        }
+        Kind::ResolvePayment => {
+            drop(tx);
+            payments::resolve(cx, PaymentId::from_uuid(work.subject_id)).await?;
+            complete(cx, work).await
+        }
+        Kind::RateUnbilled => {
+            drop(tx);
+            ingest::rate_unbilled(&cx.app, cx.scope).await?;
+            complete(cx, work).await
+        }
+    }
+}
+
+async fn complete(cx: &Cx, work: &DueWork) -> Result<()> {
+    let mut tx = cx.begin().await?;
+    due_work::complete(&mut tx, work).await?;
+    Ok(tx.commit().await?)
+}
+
+async fn note_failure(cx: &Cx, work: &DueWork, error: &Error) -> Result<()> {
+    let parked = work.attempts + 1 >= ATTEMPTS_MAX;
+    let retry_at = (!parked).then(|| cx.now.saturating_add(retry_delay(work.attempts)).unwrap_or(cx.now));
+    tracing::error!(work.kind, work.subject = %work.subject_id, work.attempts, parked, error = chain(error), "Due work failed");
+    metrics::counter!("usance_due_work_total", "kind" => work.kind.clone(), "outcome" => "failed")
+        .increment(1);
+    let mut tx = cx.begin().await?;
+    due_work::fail(&mut tx, work, &chain(error), retry_at).await?;
+    Ok(tx.commit().await?)
+}
+
+/// 5 s, then four times as long after each failure: 20 s, 80 s, 5 min, 21 min, 85 min, 6 h.
+fn retry_delay(attempts: i32) -> SignedDuration {
+    let factor = 4_i64.saturating_pow(u32::try_from(attempts).unwrap_or_default());
+    SignedDuration::from_secs(5_i64.saturating_mul(factor))
+}
+
+/// An error with everything that caused it, for the log and for the person who looks at parked work.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

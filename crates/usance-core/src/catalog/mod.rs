@@ -1,0 +1,4 @@
+//! What a tenant sells and how it is measured and priced.
+
+pub mod meter;
+pub mod price;

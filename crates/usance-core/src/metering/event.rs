@@ -1,0 +1,169 @@
+//! A usage event: its limits, and what makes two events the same.
+
+use aws_lc_rs::digest::{Context, SHA256, digest};
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+use super::Properties;
+
+/// The size of one event as sent, in bytes of JSON.
+pub const EVENT_BYTES_MAX: usize = 64 * 1024;
+/// The length of an event's id in bytes.
+pub const ID_BYTES_MAX: usize = 255;
+/// The length of an event's type, customer and subscription in bytes.
+pub const NAME_BYTES_MAX: usize = 255;
+/// How far ahead an event may be before it counts as an error of the sender's clock.
+pub const FUTURE_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
+
+/// Why an event was refused. Nothing of it is kept, and its id stays free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RejectReason {
+    /// Not an object with the fields of an event.
+    MalformedEvent,
+    /// No id, an empty one, or one that is too long.
+    InvalidId,
+    /// No type, an empty one, or one that is too long.
+    InvalidType,
+    /// No customer, an empty one, or one that is too long.
+    InvalidCustomer,
+    /// A time that is not RFC 3339, or out of range.
+    MalformedTime,
+    /// A time more than five minutes after the later of wall clock and tenant clock.
+    FutureTime,
+    /// Properties that are not an object of JSON values that can be stored.
+    MalformedProperties,
+    /// A meter's value, or another number, that is no decimal of at most 28 digits.
+    MalformedDecimal,
+    /// No value for a meter that needs one.
+    MissingValue,
+    /// More than 64 KiB.
+    TooLarge,
+}
+
+impl RejectReason {
+    /// The word used in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MalformedEvent => "malformed_event",
+            Self::InvalidId => "invalid_id",
+            Self::InvalidType => "invalid_type",
+            Self::InvalidCustomer => "invalid_customer",
+            Self::MalformedTime => "malformed_time",
+            Self::FutureTime => "future_time",
+            Self::MalformedProperties => "malformed_properties",
+            Self::MalformedDecimal => "malformed_decimal",
+            Self::MissingValue => "missing_value",
+            Self::TooLarge => "too_large",
+        }
+    }
+
+    /// What is wrong and what to do, as a sentence for the sender.
+    pub const fn detail(self) -> &'static str {
+        match self {
+            Self::MalformedEvent => {
+                "send an object with id, type, customer and properties, and optionally time and subscription"
+            }
+            Self::InvalidId => "send an id of 1 to 255 bytes that is unique for this event",
+            Self::InvalidType => "send the event's type in 1 to 255 bytes",
+            Self::InvalidCustomer => "send the customer's id or external_id in 1 to 255 bytes",
+            Self::MalformedTime => {
+                "send the time in RFC 3339 with a zone, for example 2026-01-31T12:00:00Z, not before the year 2000"
+            }
+            Self::FutureTime => "the time lies more than five minutes ahead: check the sender's clock",
+            Self::MalformedProperties => {
+                "send properties as an object, at most 32 levels deep, without NUL characters"
+            }
+            Self::MalformedDecimal => {
+                "send the meter's value as a decimal of at most 28 digits, 12 of them after the point"
+            }
+            Self::MissingValue => "send the property that the meter of this event type measures",
+            Self::TooLarge => "send at most 64 KiB per event",
+        }
+    }
+}
+
+/// Why an event is kept without being counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum UnbilledReason {
+    /// No meter measures this event type.
+    UnknownMeter,
+    /// No customer has this id or external id.
+    UnknownCustomer,
+    /// The customer had no active subscription at the event's time.
+    NoSubscription,
+    /// The event's billing period is invoiced already.
+    PeriodClosed,
+    /// A meter that was added later cannot read the event's value.
+    InvalidValue,
+}
+
+impl UnbilledReason {
+    /// Every reason.
+    pub const ALL: [Self; 5] = [
+        Self::UnknownMeter,
+        Self::UnknownCustomer,
+        Self::NoSubscription,
+        Self::PeriodClosed,
+        Self::InvalidValue,
+    ];
+
+    /// The word used in the API and in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownMeter => "unknown_meter",
+            Self::UnknownCustomer => "unknown_customer",
+            Self::NoSubscription => "no_subscription",
+            Self::PeriodClosed => "period_closed",
+            Self::InvalidValue => "invalid_value",
+        }
+    }
+}
+
+/// What identifies an event: who it is, and what it said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventIdentity {
+    /// The first 16 bytes of SHA-256(id).
+    pub id_hash: Uuid,
+    /// SHA-256 over type, customer as sent, time and canonical properties.
+    pub payload_hash: [u8; 32],
+}
+
+/// Computes the identity of an event. `time` is absent where the sender sent none.
+pub fn identify(
+    id: &str,
+    event_type: &str,
+    customer: &str,
+    time: Option<Timestamp>,
+    properties: &Properties,
+) -> EventIdentity {
+    let mut payload = Context::new(&SHA256);
+    // Each part carries its length, so that ("ab", "c") and ("a", "bc") differ.
+    for part in [event_type, customer] {
+        payload.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        payload.update(part.as_bytes());
+    }
+    match time {
+        Some(time) => {
+            payload.update(&[1]);
+            payload.update(&time.as_microsecond().to_be_bytes());
+        }
+        None => payload.update(&[0]),
+    }
+    payload.update(properties.canonical().as_bytes());
+    let mut payload_hash = [0; 32];
+    payload_hash.copy_from_slice(payload.finish().as_ref());
+    EventIdentity { id_hash: short_hash(id.as_bytes()), payload_hash }
+}
+
+/// The first 16 bytes of SHA-256, in the shape of a UUID so that it is stored in 16 bytes.
+pub fn short_hash(bytes: &[u8]) -> Uuid {
+    let full = digest(&SHA256, bytes);
+    let mut short = [0; 16];
+    short.copy_from_slice(&full.as_ref()[..16]);
+    Uuid::from_bytes(short)
+}
+
+/// Whether a time lies too far ahead of both clocks.
+pub fn is_future(time: Timestamp, wall_now: Timestamp, tenant_now: Timestamp) -> bool {
+    time.duration_since(wall_now.max(tenant_now)) > FUTURE_TOLERANCE
+}

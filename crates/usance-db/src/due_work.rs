@@ -1,0 +1,171 @@
+//! Everything that happens by itself when a tenant's time comes.
+
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+use usance_core::ids::TenantId;
+use uuid::Uuid;
+
+use crate::{DbError, Scope, SystemTx, TenantTx};
+
+/// One piece of work, locked by the transaction that claimed it.
+#[derive(Debug, Clone)]
+pub struct DueWork {
+    /// What is to be done.
+    pub kind: String,
+    /// To what.
+    pub subject_id: Uuid,
+    /// When it was due, in the tenant's time.
+    pub due_at: Timestamp,
+    /// How often it was planned anew.
+    pub revision: i32,
+    /// How often it failed.
+    pub attempts: i32,
+}
+
+/// Plans work, or moves it to an earlier time.
+pub async fn schedule(
+    tx: &mut TenantTx,
+    kind: &str,
+    subject_id: Uuid,
+    due_at: Timestamp,
+) -> Result<(), DbError> {
+    let (tenant, livemode) = tx.keys();
+    sqlx::query!(
+        "-- due_work::schedule
+        INSERT INTO due_work AS w (tenant_id, livemode, kind, subject_id, due_at) VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (tenant_id, livemode, kind, subject_id) DO UPDATE
+            SET due_at = least(w.due_at, excluded.due_at), revision = w.revision + 1, attempts = 0, retry_at = NULL, parked = false",
+        tenant,
+        livemode,
+        kind,
+        subject_id,
+        due_at.to_sqlx(),
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Takes the earliest work that is due by `by`, unless another transaction has it. Of works due at the same time, those
+/// later in the alphabet come first: `rate_unbilled` before `close_period`.
+pub async fn claim(
+    tx: &mut TenantTx,
+    by: Timestamp,
+    wall_now: Timestamp,
+) -> Result<Option<DueWork>, DbError> {
+    let (tenant, livemode) = tx.keys();
+    let row = sqlx::query!(
+        "-- due_work::claim
+        SELECT kind, subject_id, due_at, revision, attempts
+        FROM due_work
+        WHERE tenant_id = $1 AND livemode = $2 AND NOT parked AND due_at <= $3 AND (retry_at IS NULL OR retry_at <= $4)
+        ORDER BY due_at, kind DESC, subject_id
+        LIMIT 1
+        FOR UPDATE SKIP LOCKED",
+        tenant,
+        livemode,
+        by.to_sqlx(),
+        wall_now.to_sqlx(),
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(row.map(|row| DueWork {
+        kind: row.kind,
+        subject_id: row.subject_id,
+        due_at: row.due_at.to_jiff(),
+        revision: row.revision,
+        attempts: row.attempts,
+    }))
+}
+
+/// Whether work is due that someone else holds or that waits for its retry.
+pub async fn is_pending(tx: &mut TenantTx, by: Timestamp) -> Result<bool, DbError> {
+    let (tenant, livemode) = tx.keys();
+    let row = sqlx::query!(
+        r#"-- due_work::is_pending
+        SELECT EXISTS (
+            SELECT FROM due_work WHERE tenant_id = $1 AND livemode = $2 AND NOT parked AND due_at <= $3
+        ) AS "pending!""#,
+        tenant,
+        livemode,
+        by.to_sqlx(),
+    )
+    .fetch_one(tx.connection())
+    .await?;
+    Ok(row.pending)
+}
+
+/// Removes work that is done, unless it was planned anew since it was claimed.
+pub async fn complete(tx: &mut TenantTx, work: &DueWork) -> Result<(), DbError> {
+    let (tenant, livemode) = tx.keys();
+    sqlx::query!(
+        "-- due_work::complete
+        DELETE FROM due_work WHERE tenant_id = $1 AND livemode = $2 AND kind = $3 AND subject_id = $4 AND revision = $5",
+        tenant,
+        livemode,
+        work.kind,
+        work.subject_id,
+        work.revision,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Notes a failure: the work is tried again from `retry_at`, or parked for a person to look at.
+pub async fn fail(
+    tx: &mut TenantTx,
+    work: &DueWork,
+    error: &str,
+    retry_at: Option<Timestamp>,
+) -> Result<(), DbError> {
+    let (tenant, livemode) = tx.keys();
+    sqlx::query!(
+        "-- due_work::fail
+        UPDATE due_work SET attempts = attempts + 1, last_error = $5, retry_at = $6, parked = $7
+        WHERE tenant_id = $1 AND livemode = $2 AND kind = $3 AND subject_id = $4",
+        tenant,
+        livemode,
+        work.kind,
+        work.subject_id,
+        error,
+        retry_at.map(ToSqlx::to_sqlx) as Option<jiff_sqlx::Timestamp>,
+        retry_at.is_none(),
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Lists tenants that have work due now, by their own clocks.
+pub async fn list_scopes(tx: &mut SystemTx, wall_now: Timestamp, limit: i64) -> Result<Vec<Scope>, DbError> {
+    let rows = sqlx::query!(
+        "-- due_work::list_scopes
+        SELECT w.tenant_id, w.livemode
+        FROM due_work w
+        LEFT JOIN test_clocks c ON c.tenant_id = w.tenant_id AND NOT w.livemode
+        WHERE NOT w.parked AND w.due_at <= coalesce(c.frozen_at, $1) AND (w.retry_at IS NULL OR w.retry_at <= $1)
+        GROUP BY w.tenant_id, w.livemode
+        ORDER BY min(w.due_at)
+        LIMIT $2",
+        wall_now.to_sqlx(),
+        limit,
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Scope { tenant: TenantId::from_uuid(row.tenant_id), livemode: row.livemode })
+        .collect())
+}
+
+/// Counts parked work over all tenants.
+pub async fn count_parked(tx: &mut SystemTx) -> Result<i64, DbError> {
+    let row = sqlx::query!(
+        r#"-- due_work::count_parked
+        SELECT count(*) AS "count!" FROM due_work WHERE parked"#
+    )
+    .fetch_one(tx.connection())
+    .await?;
+    Ok(row.count)
+}

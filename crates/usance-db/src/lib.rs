@@ -1,0 +1,37 @@
+//! Every SQL statement of Usance, one file per family of tables, and the transactions that they run in.
+//!
+//! A statement is reached only through [`TenantTx`] (one tenant, one mode), [`WriterTx`] (the group commit of usage
+//! events) or [`SystemTx`] (finding a tenant from a key, finding work that is due). Each names its role inside the
+//! transaction, so that row-level security holds whatever the login may do. Functions take the transaction first and
+//! return rows; they decide nothing.
+
+pub mod api_keys;
+pub mod billing_periods;
+pub mod catalog_versions;
+pub mod customers;
+pub mod due_work;
+mod error;
+pub mod events;
+pub mod features;
+pub mod health;
+pub mod idempotency;
+pub mod ingest;
+pub mod invoices;
+pub mod members;
+pub mod meters;
+mod migrate;
+pub mod outbox;
+mod page;
+pub mod payment_methods;
+pub mod payments;
+pub mod plans;
+pub mod subscriptions;
+pub mod tenants;
+pub mod test_clocks;
+mod tx;
+pub mod usage;
+
+pub use error::DbError;
+pub use migrate::{MIGRATIONS, MigrateError, migrate};
+pub use page::{Page, PageRequest};
+pub use tx::{Db, DbSettings, Scope, SystemTx, TenantTx, WriterTx};

@@ -1,0 +1,188 @@
+//! Meters.
+
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+use usance_core::{catalog::meter::Aggregation, ids::MeterId};
+use uuid::Uuid;
+
+use crate::{DbError, Page, PageRequest, TenantTx};
+
+/// A meter as stored.
+#[derive(Debug, Clone)]
+pub struct Meter {
+    /// Its id.
+    pub id: MeterId,
+    /// Unique in the tenant and mode.
+    pub code: String,
+    /// For people.
+    pub name: String,
+    /// The type of the events that it measures.
+    pub event_type: String,
+    /// How events add up.
+    pub aggregation: Aggregation,
+    /// The property that carries the value; absent for a count.
+    pub value_property: Option<String>,
+    /// UTC.
+    pub created_at: Timestamp,
+    /// UTC.
+    pub updated_at: Timestamp,
+    /// UTC; an archived meter measures nothing new.
+    pub archived_at: Option<Timestamp>,
+}
+
+struct Row {
+    id: Uuid,
+    code: String,
+    name: String,
+    event_type: String,
+    aggregation: String,
+    value_property: Option<String>,
+    created_at: jiff_sqlx::Timestamp,
+    updated_at: jiff_sqlx::Timestamp,
+    archived_at: Option<jiff_sqlx::Timestamp>,
+}
+
+impl TryFrom<Row> for Meter {
+    type Error = DbError;
+
+    fn try_from(row: Row) -> Result<Self, DbError> {
+        let aggregation = Aggregation::parse(&row.aggregation)
+            .ok_or(DbError::Unreadable { column: "meters.aggregation" })?;
+        Ok(Self {
+            id: MeterId::from_uuid(row.id),
+            code: row.code,
+            name: row.name,
+            event_type: row.event_type,
+            aggregation,
+            value_property: row.value_property,
+            created_at: row.created_at.to_jiff(),
+            updated_at: row.updated_at.to_jiff(),
+            archived_at: row.archived_at.map(jiff_sqlx::Timestamp::to_jiff),
+        })
+    }
+}
+
+/// Adds a meter. Conflict: `meters_code_key`.
+pub async fn insert(tx: &mut TenantTx, meter: &Meter) -> Result<(), DbError> {
+    let (tenant, livemode) = tx.keys();
+    sqlx::query!(
+        "-- meters::insert
+        INSERT INTO meters (tenant_id, livemode, id, code, name, event_type, aggregation, value_property, created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)",
+        tenant,
+        livemode,
+        meter.id.uuid(),
+        meter.code,
+        meter.name,
+        meter.event_type,
+        meter.aggregation.as_str(),
+        meter.value_property,
+        meter.created_at.to_sqlx(),
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Finds a meter by its code, archived or not.
+pub async fn find(tx: &mut TenantTx, code: &str) -> Result<Option<Meter>, DbError> {
+    let (tenant, livemode) = tx.keys();
+    let row = sqlx::query_as!(
+        Row,
+        "-- meters::find
+        SELECT id, code, name, event_type, aggregation, value_property, created_at, updated_at, archived_at
+        FROM meters
+        WHERE tenant_id = $1 AND livemode = $2 AND code = $3",
+        tenant,
+        livemode,
+        code,
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    row.map(Meter::try_from).transpose()
+}
+
+/// Lists the meters that are not archived.
+pub async fn list(tx: &mut TenantTx, page: PageRequest) -> Result<Page<Meter>, DbError> {
+    let (tenant, livemode) = tx.keys();
+    let rows = sqlx::query_as!(
+        Row,
+        "-- meters::list
+        SELECT id, code, name, event_type, aggregation, value_property, created_at, updated_at, archived_at
+        FROM meters
+        WHERE tenant_id = $1 AND livemode = $2 AND archived_at IS NULL AND ($3::uuid IS NULL OR id < $3)
+        ORDER BY id DESC
+        LIMIT $4",
+        tenant,
+        livemode,
+        page.after,
+        page.fetch(),
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(Page::new(page, rows.into_iter().map(Meter::try_from).collect::<Result<Vec<_>, _>>()?))
+}
+
+/// Finds all meters of an invoice's prices, archived ones too.
+pub async fn find_many(tx: &mut TenantTx, ids: &[MeterId]) -> Result<Vec<Meter>, DbError> {
+    let (tenant, livemode) = tx.keys();
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    let rows = sqlx::query_as!(
+        Row,
+        "-- meters::find_many
+        SELECT id, code, name, event_type, aggregation, value_property, created_at, updated_at, archived_at
+        FROM meters
+        WHERE tenant_id = $1 AND livemode = $2 AND id = ANY($3)",
+        tenant,
+        livemode,
+        &ids,
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    rows.into_iter().map(Meter::try_from).collect()
+}
+
+/// Changes what may change of a meter: its name, and whether it is archived.
+pub async fn update(tx: &mut TenantTx, meter: &Meter) -> Result<(), DbError> {
+    let (tenant, livemode) = tx.keys();
+    sqlx::query!(
+        "-- meters::update
+        UPDATE meters SET name = $4, archived_at = $5, updated_at = $6
+        WHERE tenant_id = $1 AND livemode = $2 AND id = $3",
+        tenant,
+        livemode,
+        meter.id.uuid(),
+        meter.name,
+        meter.archived_at.map(ToSqlx::to_sqlx) as Option<jiff_sqlx::Timestamp>,
+        meter.updated_at.to_sqlx(),
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Whether the newest version of a plan, or the version of a subscription that has not ended, prices the meter.
+pub async fn is_priced(tx: &mut TenantTx, id: MeterId) -> Result<bool, DbError> {
+    let (tenant, livemode) = tx.keys();
+    let row = sqlx::query!(
+        r#"-- meters::is_priced
+        SELECT EXISTS (
+            SELECT FROM prices r
+            JOIN plan_versions v ON v.tenant_id = r.tenant_id AND v.livemode = r.livemode AND v.id = r.plan_version_id
+            JOIN plans p ON p.tenant_id = v.tenant_id AND p.livemode = v.livemode AND p.id = v.plan_id
+            WHERE r.tenant_id = $1 AND r.livemode = $2 AND r.meter_id = $3 AND (
+                (p.version = v.version AND p.archived_at IS NULL)
+                OR EXISTS (
+                    SELECT FROM subscriptions s
+                    WHERE s.tenant_id = $1 AND s.livemode = $2 AND s.plan_version_id = v.id AND s.ended_at IS NULL
+                )
+            )
+        ) AS "priced!""#,
+        tenant,
+        livemode,
+        id.uuid(),
+    )
+    .fetch_one(tx.connection())
+    .await?;
+    Ok(row.priced)
+}

@@ -1,0 +1,135 @@
+//! Tenants: the root of everything else.
+
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+use rust_decimal::Decimal;
+use serde_json::Value;
+use usance_core::ids::TenantId;
+use uuid::Uuid;
+
+use crate::{DbError, SystemTx, TenantTx};
+
+/// A tenant as stored.
+#[derive(Debug, Clone)]
+pub struct Tenant {
+    /// Its id.
+    pub id: TenantId,
+    /// Name of the company.
+    pub company_name: String,
+    /// Short name for addresses, unique over all tenants.
+    pub slug: String,
+    /// Lower case, unique over all tenants.
+    pub email: String,
+    /// The tenant's own domain, if it has one.
+    pub domain: Option<String>,
+    /// Whether its keys are honoured.
+    pub is_active: bool,
+    /// The operator's own tier for this tenant.
+    pub subscription_tier: String,
+    /// Share of each charge that the operator keeps, in percent.
+    pub platform_fee_percentage: Decimal,
+    /// The connected Stripe account.
+    pub stripe_connect_account_id: Option<String>,
+    /// How far the connection to Stripe is.
+    pub stripe_connect_status: String,
+    /// Colours and logo.
+    pub branding: Value,
+    /// Where webhooks go.
+    pub webhook_url: Option<String>,
+    /// Encrypted signing secret of the webhooks.
+    pub webhook_secret_sealed: Vec<u8>,
+    /// What invoice numbers begin with.
+    pub invoice_prefix: String,
+    /// UTC.
+    pub created_at: Timestamp,
+    /// UTC.
+    pub updated_at: Timestamp,
+}
+
+struct Row {
+    tenant_id: Uuid,
+    company_name: String,
+    slug: String,
+    email: String,
+    domain: Option<String>,
+    is_active: bool,
+    subscription_tier: String,
+    platform_fee_percentage: Decimal,
+    stripe_connect_account_id: Option<String>,
+    stripe_connect_status: String,
+    branding: Value,
+    webhook_url: Option<String>,
+    webhook_secret_sealed: Vec<u8>,
+    invoice_prefix: String,
+    created_at: jiff_sqlx::Timestamp,
+    updated_at: jiff_sqlx::Timestamp,
+}
+
+impl From<Row> for Tenant {
+    fn from(row: Row) -> Self {
+        Self {
+            id: TenantId::from_uuid(row.tenant_id),
+            company_name: row.company_name,
+            slug: row.slug,
+            email: row.email,
+            domain: row.domain,
+            is_active: row.is_active,
+            subscription_tier: row.subscription_tier,
+            platform_fee_percentage: row.platform_fee_percentage,
+            stripe_connect_account_id: row.stripe_connect_account_id,
+            stripe_connect_status: row.stripe_connect_status,
+            branding: row.branding,
+            webhook_url: row.webhook_url,
+            webhook_secret_sealed: row.webhook_secret_sealed,
+            invoice_prefix: row.invoice_prefix,
+            created_at: row.created_at.to_jiff(),
+            updated_at: row.updated_at.to_jiff(),
+        }
+    }
+}
+
+/// Adds a tenant. Conflicts: `tenants_email_key`, `tenants_slug_key`.
+pub async fn insert(tx: &mut TenantTx, tenant: &Tenant) -> Result<(), DbError> {
+    sqlx::query!(
+        "-- tenants::insert
+        INSERT INTO tenants (tenant_id, company_name, slug, email, domain, webhook_url, webhook_secret_sealed, created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)",
+        tenant.id.uuid(),
+        tenant.company_name,
+        tenant.slug,
+        tenant.email,
+        tenant.domain,
+        tenant.webhook_url,
+        tenant.webhook_secret_sealed,
+        tenant.created_at.to_sqlx(),
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Finds the transaction's own tenant.
+pub async fn find(tx: &mut TenantTx) -> Result<Option<Tenant>, DbError> {
+    let (tenant, _) = tx.keys();
+    let row = sqlx::query_as!(
+        Row,
+        "-- tenants::find
+        SELECT tenant_id, company_name, slug, email, domain, is_active, subscription_tier, platform_fee_percentage,
+            stripe_connect_account_id, stripe_connect_status, branding, webhook_url, webhook_secret_sealed, invoice_prefix,
+            created_at, updated_at
+        FROM tenants
+        WHERE tenant_id = $1",
+        tenant,
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(row.map(Tenant::from))
+}
+
+/// Whether any tenant has this slug.
+pub async fn slug_exists(tx: &mut SystemTx, slug: &str) -> Result<bool, DbError> {
+    let found = sqlx::query!("-- tenants::slug_exists\nSELECT tenant_id FROM tenants WHERE slug = $1", slug)
+        .fetch_optional(tx.connection())
+        .await?;
+    Ok(found.is_some())
+}

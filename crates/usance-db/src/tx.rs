@@ -1,0 +1,229 @@
+//! The pool and the three kinds of transaction.
+
+use std::{str::FromStr, time::Duration};
+
+use sqlx::{
+    PgConnection, PgPool, Postgres, Row, Transaction,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tracing::Instrument;
+use usance_core::ids::TenantId;
+use uuid::Uuid;
+
+use crate::DbError;
+
+/// How to reach the database.
+#[derive(Debug, Clone)]
+pub struct DbSettings {
+    /// Connections that this process may hold.
+    pub connections_max: u32,
+    /// How long a request waits for one of them.
+    pub acquire_timeout: Duration,
+    /// How long one statement may run.
+    pub statement_timeout: Duration,
+}
+
+/// Whose rows a transaction reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Scope {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Live data or test data.
+    pub livemode: bool,
+}
+
+/// The connection pool. It hands out transactions only.
+#[derive(Debug, Clone)]
+pub struct Db {
+    pool: PgPool,
+}
+
+impl Db {
+    /// Prepares a pool; connections are made when they are needed.
+    pub fn connect(url: &str, settings: &DbSettings) -> Result<Self, DbError> {
+        let statement_timeout = settings.statement_timeout.as_millis().to_string();
+        let options = PgConnectOptions::from_str(url)?
+            .application_name("usance")
+            .statement_cache_capacity(512)
+            .options([
+                ("statement_timeout", statement_timeout.as_str()),
+                ("idle_in_transaction_session_timeout", "60000"),
+            ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.connections_max)
+            .acquire_timeout(settings.acquire_timeout)
+            // A begin that was cancelled half-way can leave a transaction open; it must not reach the next borrower.
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    let open: bool = sqlx::query("SELECT now() <> statement_timestamp()")
+                        .fetch_one(&mut *connection)
+                        .await?
+                        .try_get(0)?;
+                    if open {
+                        sqlx::query("ROLLBACK").execute(&mut *connection).await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_lazy_with(options);
+        Ok(Self { pool })
+    }
+
+    /// Begins a transaction that reaches the rows of one tenant and mode.
+    pub async fn tenant(&self, scope: Scope) -> Result<TenantTx, DbError> {
+        let tx = self.begin("usance_app", Some(scope)).await?;
+        Ok(TenantTx { tx, scope })
+    }
+
+    /// Begins a transaction that reaches the ingest tables of all tenants.
+    pub async fn writer(&self) -> Result<WriterTx, DbError> {
+        Ok(WriterTx { tx: self.begin("usance_writer", None).await? })
+    }
+
+    /// Begins a transaction that finds tenants by key and work by time.
+    pub async fn system(&self) -> Result<SystemTx, DbError> {
+        Ok(SystemTx { tx: self.begin("usance_system", None).await? })
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    // In a task of its own, so that a caller who goes away cannot stop it between BEGIN and its bookkeeping.
+    #[expect(clippy::disallowed_methods, reason = "the one place where a transaction begins")]
+    async fn begin(
+        &self,
+        role: &'static str,
+        scope: Option<Scope>,
+    ) -> Result<Transaction<'static, Postgres>, DbError> {
+        let pool = self.pool.clone();
+        let begin = async move {
+            let mut tx = pool.begin().await?;
+            set_context(&mut tx, role, scope).await?;
+            Ok(tx)
+        };
+        match tokio::spawn(begin.in_current_span()).await {
+            Ok(result) => result,
+            Err(_) => Err(DbError::Unavailable(sqlx::Error::WorkerCrashed)),
+        }
+    }
+}
+
+async fn set_context(
+    connection: &mut PgConnection,
+    role: &'static str,
+    scope: Option<Scope>,
+) -> Result<(), DbError> {
+    let query = match scope {
+        Some(scope) => sqlx::query("SELECT set_config('role', $1, true), set_config('app.tenant_id', $2, true), set_config('app.livemode', $3, true)")
+            .bind(role)
+            .bind(scope.tenant.uuid().to_string())
+            .bind(if scope.livemode { "true" } else { "false" }),
+        None => sqlx::query("SELECT set_config('role', $1, true)").bind(role),
+    };
+    query.execute(connection).await?;
+    Ok(())
+}
+
+/// A transaction of one tenant and mode, under row-level security. Dropping it rolls back.
+#[derive(Debug)]
+pub struct TenantTx {
+    tx: Transaction<'static, Postgres>,
+    scope: Scope,
+}
+
+impl TenantTx {
+    /// Whose rows it reaches.
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// Makes the changes durable.
+    pub async fn commit(self) -> Result<(), DbError> {
+        Ok(self.tx.commit().await?)
+    }
+
+    /// Goes on in the other mode of the same tenant: registration writes the keys of both.
+    pub async fn switch_mode(&mut self, livemode: bool) -> Result<(), DbError> {
+        self.scope.livemode = livemode;
+        set_context(&mut self.tx, "usance_app", Some(self.scope)).await
+    }
+
+    /// Takes the tenant's catalogue for itself until the transaction ends: no usage event is resolved meanwhile.
+    pub async fn lock_catalog(&mut self) -> Result<(), DbError> {
+        let slot = catalog_slot(self.scope);
+        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(slot).execute(&mut *self.tx).await?;
+        Ok(())
+    }
+
+    pub(crate) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.tx
+    }
+
+    /// Tenant and mode as query parameters.
+    pub(crate) fn keys(&self) -> (Uuid, bool) {
+        (self.scope.tenant.uuid(), self.scope.livemode)
+    }
+}
+
+/// A transaction over the ingest tables of all tenants.
+#[derive(Debug)]
+pub struct WriterTx {
+    tx: Transaction<'static, Postgres>,
+}
+
+impl WriterTx {
+    /// Makes the changes durable.
+    pub async fn commit(self) -> Result<(), DbError> {
+        Ok(self.tx.commit().await?)
+    }
+
+    /// Holds the catalogues of these tenants still until the transaction ends; other writers may do the same.
+    pub async fn share_catalogs(&mut self, scopes: impl Iterator<Item = Scope>) -> Result<(), DbError> {
+        let mut slots: Vec<i64> = scopes.map(catalog_slot).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        sqlx::query("SELECT pg_advisory_xact_lock_shared(slot) FROM unnest($1::bigint[]) AS slot")
+            .bind(&slots)
+            .execute(&mut *self.tx)
+            .await?;
+        Ok(())
+    }
+
+    /// Reads as the tenant for a moment; [`Self::leave_tenant`] must follow.
+    pub async fn enter_tenant(&mut self, scope: Scope) -> Result<(), DbError> {
+        set_context(&mut self.tx, "usance_app", Some(scope)).await
+    }
+
+    /// Returns to the writer's role.
+    pub async fn leave_tenant(&mut self) -> Result<(), DbError> {
+        set_context(&mut self.tx, "usance_writer", None).await
+    }
+
+    pub(crate) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.tx
+    }
+}
+
+/// A transaction that may look for tenants and for due work, and change nothing.
+#[derive(Debug)]
+pub struct SystemTx {
+    tx: Transaction<'static, Postgres>,
+}
+
+impl SystemTx {
+    pub(crate) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.tx
+    }
+}
+
+/// Tenants share a bounded number of lock slots, because a transaction may hold only so many locks.
+const CATALOG_SLOTS: u128 = 64;
+/// Keeps the slots apart from other advisory locks of the same database.
+const CATALOG_SLOT_BASE: i64 = 0x7573_616e_6365_0000;
+
+fn catalog_slot(scope: Scope) -> i64 {
+    let slot = scope.tenant.uuid().as_u128() % CATALOG_SLOTS;
+    CATALOG_SLOT_BASE + i64::try_from(slot).unwrap_or_default()
+}

@@ -1,0 +1,199 @@
+//! Errors as `application/problem+json` (RFC 9457).
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Map, Value, json};
+use usance_app::error::{Code, Error, Refusal};
+use usance_core::ids::RequestId;
+use usance_db::DbError;
+
+/// The result of a handler.
+pub(crate) type ApiResult<T> = Result<T, ApiError>;
+
+/// An error on its way to the client.
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    refusal: Refusal,
+    status: StatusCode,
+    /// What went wrong inside, for the log alone.
+    cause: Option<String>,
+}
+
+impl ApiError {
+    /// Answers with another status than the code's own.
+    pub(crate) fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    pub(crate) fn code(&self) -> Code {
+        self.refusal.code
+    }
+
+    pub(crate) fn refusal_mut(&mut self) -> &mut Refusal {
+        &mut self.refusal
+    }
+
+    /// The answer's members without the request's id: what an idempotency key may keep.
+    pub(crate) fn members(&self) -> Map<String, Value> {
+        let code = self.refusal.code.as_str();
+        let mut members = Map::new();
+        members.insert("type".to_owned(), json!(problem_type(self.refusal.code)));
+        members.insert("title".to_owned(), json!(self.status.canonical_reason().unwrap_or("Error")));
+        members.insert("status".to_owned(), json!(self.status.as_u16()));
+        members.insert("code".to_owned(), json!(code));
+        members.insert("detail".to_owned(), json!(self.refusal.detail));
+        if !self.refusal.fields.is_empty() {
+            let fault = |fault: &usance_app::error::FieldFault| json!({ "pointer": fault.pointer, "code": fault.code, "detail": fault.detail });
+            members.insert("errors".to_owned(), self.refusal.fields.iter().map(fault).collect());
+        }
+        members.extend(self.refusal.extensions.clone());
+        members
+    }
+}
+
+/// The page that describes a code.
+pub fn problem_type(code: Code) -> String {
+    format!("https://docs.usance.dev/errors/{}", code.as_str())
+}
+
+fn status(code: Code) -> StatusCode {
+    match code {
+        Code::MalformedJson => StatusCode::BAD_REQUEST,
+        Code::Unauthorized => StatusCode::UNAUTHORIZED,
+        Code::PaymentDeclined => StatusCode::PAYMENT_REQUIRED,
+        Code::Forbidden => StatusCode::FORBIDDEN,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        Code::EmailTaken
+        | Code::MeterExists
+        | Code::FeatureExists
+        | Code::PlanExists
+        | Code::CustomerExists
+        | Code::SubscriptionExists
+        | Code::CustomerHasSubscription
+        | Code::MeterInUse
+        | Code::EventConflict
+        | Code::TestClockInUse
+        | Code::InvoiceNotDraft
+        | Code::InvoiceNotPayable
+        | Code::NoPaymentMethod
+        | Code::PaymentUnknown
+        | Code::PaymentInProgress => StatusCode::CONFLICT,
+        Code::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Code::InvalidField
+        | Code::IdempotencyKeyReused
+        | Code::CurrencyMismatch
+        | Code::EventRejected
+        | Code::TestModeOnly
+        | Code::TestClockBackwards
+        | Code::TestClockTooFar => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+        Code::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
+        Code::Timeout | Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        Self { status: status(refusal.code), refusal, cause: None }
+    }
+}
+
+impl From<DbError> for ApiError {
+    fn from(error: DbError) -> Self {
+        Error::from(error).into()
+    }
+}
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        let failed = |code, detail: &'static str, error: &Error| Self {
+            cause: Some(chain(error)),
+            ..Refusal::new(code, detail).into()
+        };
+        match error {
+            Error::Refused(refusal) => (*refusal).into(),
+            Error::Db(DbError::Unavailable(_)) => failed(
+                Code::Unavailable,
+                "the database cannot be reached at the moment: send the same request again",
+                &error,
+            ),
+            Error::Db(DbError::Contended(_)) => failed(
+                Code::Unavailable,
+                "too many requests change the same thing: send the same request again",
+                &error,
+            ),
+            Error::Db(_)
+            | Error::Rate(_)
+            | Error::Invoice(_)
+            | Error::Period(_)
+            | Error::StoredEvent(_)
+            | Error::Internal(_) => failed(
+                Code::InternalError,
+                "something went wrong on our side; the request_id names it in our logs",
+                &error,
+            ),
+        }
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// An error that waits in the response for its request id.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    members: Map<String, Value>,
+    cause: Option<String>,
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        let members = self.members();
+        response.extensions_mut().insert(Problem { members, cause: self.cause });
+        response
+    }
+}
+
+/// Writes the body of an answer that carries a [`Problem`]; logs what a person must look at.
+pub(crate) fn render(mut response: Response, request_id: RequestId) -> Response {
+    let Some(mut problem) = response.extensions_mut().remove::<Problem>() else { return response };
+    if let Some(cause) = &problem.cause {
+        tracing::error!(request.id = %request_id, cause, "Request failed");
+    }
+    problem.members.insert("request_id".to_owned(), json!(request_id.to_string()));
+    let retry = matches!(response.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+    let unauthorized = response.status() == StatusCode::UNAUTHORIZED;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    if retry {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    if unauthorized {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    headers.remove(header::CONTENT_LENGTH);
+    *response.body_mut() = Body::from(Value::Object(problem.members).to_string());
+    response
+}
+
+/// An error as a response of its own, for what happens outside the handlers.
+pub(crate) fn refused(code: Code, detail: &'static str) -> Response {
+    ApiError::from(Refusal::new(code, detail)).into_response()
+}
+
+pub(crate) async fn no_such_route() -> Response {
+    refused(Code::NotFound, "there is nothing at this address: /docs lists every route")
+}
+
+pub(crate) async fn no_such_method() -> Response {
+    refused(Code::MethodNotAllowed, "this address knows other methods: /docs lists them")
+}

@@ -1,0 +1,66 @@
+//! The caller of a request. The extractor's type is the permission.
+
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, header, request::Parts},
+};
+use secrecy::SecretString;
+use usance_app::{
+    Cx,
+    auth::{Caller, Credential, authenticate},
+    error::{Code, Error},
+};
+use usance_core::ids::RequestId;
+
+use crate::{
+    HttpState,
+    error::{ApiError, ApiResult},
+};
+
+/// A caller who may do everything in its tenant and mode: a secret key, or a member of the staff.
+#[derive(Debug)]
+pub(crate) struct Authorized(pub(crate) Cx);
+
+impl FromRequestParts<HttpState> for Authorized {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> ApiResult<Self> {
+        let credential = credential(&parts.headers)?;
+        let identity = authenticate(&state.app, credential).await?;
+        match identity.caller {
+            Caller::SecretKey(_) | Caller::Member(_) => {}
+            Caller::PublishableKey(_) => {
+                let detail = "a publishable key cannot do this: use a secret key, and only on a server";
+                return Err(Error::refused(Code::Forbidden, detail).into());
+            }
+        }
+        let request_id = parts.extensions.get::<RequestId>().copied();
+        let request_id = request_id.unwrap_or_else(|| RequestId::from_uuid(state.app.ids.next()));
+        Ok(Self(Cx {
+            app: state.app.clone(),
+            scope: identity.scope,
+            caller: Some(identity.caller),
+            now: state.app.clock.now(),
+            request_id,
+        }))
+    }
+}
+
+fn credential(headers: &HeaderMap) -> ApiResult<Credential> {
+    let missing =
+        || Error::refused(Code::Unauthorized, "send Authorization: Bearer sk_test_… (or X-API-Key)");
+    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let bearer =
+        bearer.and_then(|value| value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("bearer ")));
+    let api_key = headers.get("x-api-key").and_then(|value| value.to_str().ok());
+    let text = bearer.or(api_key).map(str::trim).filter(|text| !text.is_empty()).ok_or_else(missing)?;
+    if text.starts_with("sk_") || text.starts_with("pk_") {
+        return Ok(Credential::ApiKey(SecretString::from(text)));
+    }
+    let livemode = match headers.get("usance-mode").map(|value| value.as_bytes()) {
+        None | Some(b"test") => false,
+        Some(b"live") => true,
+        Some(_) => return Err(Error::field("Usance-Mode", "unknown_mode", "must be test or live").into()),
+    };
+    Ok(Credential::AccessToken { token: SecretString::from(text), livemode })
+}

@@ -1,0 +1,128 @@
+//! The HTTP API: routes, extractors that authorise, wire types, OpenAPI. Rules and SQL live elsewhere.
+
+mod api;
+mod error;
+mod extract;
+mod middleware;
+mod operations;
+mod wire;
+
+use std::time::Duration;
+
+use axum::{Router, middleware::from_fn_with_state};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tower::Layer;
+use tower_http::normalize_path::NormalizePathLayer;
+use usance_app::App;
+use utoipa::{
+    Modify, OpenApi,
+    openapi::security::{Http, HttpAuthScheme, SecurityScheme},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_swagger_ui::SwaggerUi;
+
+pub use error::problem_type;
+
+/// Settings of the HTTP layer.
+#[derive(Debug, Clone)]
+pub struct HttpSettings {
+    /// How long a request may take before it is answered with 503.
+    pub request_timeout: Duration,
+    /// Renders `/metrics`; without it the page is empty.
+    pub metrics: Option<PrometheusHandle>,
+}
+
+/// What handlers are given.
+#[derive(Debug, Clone)]
+pub(crate) struct HttpState {
+    pub(crate) app: App,
+    pub(crate) settings: HttpSettings,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Usance",
+        description = "Open-source billing: usage event in, price, invoice, payment, entitlement out.\n\n\
+            Amounts are `{\"amount_minor\", \"currency\"}`; unit prices and quantities are decimal strings. \
+            Errors are `application/problem+json` (RFC 9457) with a stable `code`. \
+            Lists are `{\"data\", \"has_more\", \"next_cursor\"}`. \
+            Mutating requests take an `Idempotency-Key`; events are identified by their own id."
+    ),
+    modifiers(&Security),
+    security(("key" = []))
+)]
+struct Description;
+
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        openapi.components.get_or_insert_default().add_security_scheme("key", bearer);
+    }
+}
+
+/// Every route of the product, in one list.
+fn routes() -> OpenApiRouter<HttpState> {
+    let api = OpenApiRouter::new()
+        .routes(routes!(api::tenants::register_tenant))
+        .routes(routes!(api::test_clock::get_test_clock, api::test_clock::set_test_clock))
+        .routes(routes!(api::test_clock::advance_test_clock))
+        .routes(routes!(api::meters::create_meter, api::meters::list_meters))
+        .routes(routes!(api::meters::get_meter, api::meters::update_meter, api::meters::archive_meter))
+        .routes(routes!(api::features::create_feature, api::features::list_features))
+        .routes(routes!(
+            api::features::get_feature,
+            api::features::update_feature,
+            api::features::archive_feature
+        ))
+        .routes(routes!(api::plans::create_plan, api::plans::list_plans))
+        .routes(routes!(api::plans::get_plan, api::plans::update_plan, api::plans::archive_plan))
+        .routes(routes!(api::plans::list_plan_versions))
+        .routes(routes!(api::customers::create_customer, api::customers::list_customers))
+        .routes(routes!(
+            api::customers::get_customer,
+            api::customers::update_customer,
+            api::customers::erase_customer
+        ))
+        .routes(routes!(api::invoices::list_customer_invoices))
+        .routes(routes!(api::payment_methods::add_payment_method, api::payment_methods::list_payment_methods))
+        .routes(routes!(api::payment_methods::remove_payment_method))
+        .routes(routes!(api::subscriptions::create_subscription, api::subscriptions::list_subscriptions))
+        .routes(routes!(api::subscriptions::get_subscription))
+        .routes(routes!(api::events::ingest_events, api::events::list_events))
+        .routes(routes!(api::events::list_unbilled_events))
+        .routes(routes!(api::invoices::list_invoices))
+        .routes(routes!(api::invoices::get_invoice))
+        .routes(routes!(api::invoices::explain_invoice))
+        .routes(routes!(api::invoices::finalize_invoice))
+        .routes(routes!(api::invoices::pay_invoice))
+        .routes(routes!(api::payments::list_payments));
+    OpenApiRouter::with_openapi(Description::openapi())
+        .nest("/api/v1", api)
+        .routes(routes!(operations::health))
+        .routes(routes!(operations::livez))
+        .routes(routes!(operations::readyz))
+        .routes(routes!(operations::metrics))
+        .routes(routes!(operations::openapi))
+}
+
+/// The service of the product. Paths are the same with and without a trailing slash.
+pub fn router(app: App, settings: HttpSettings) -> Router {
+    let state = HttpState { app, settings };
+    let (router, openapi) = routes().split_for_parts();
+    let routed = router
+        .merge(SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::from("/openapi.json")))
+        .fallback(error::no_such_route)
+        .method_not_allowed_fallback(error::no_such_method)
+        .layer(axum::Extension(operations::Document::new(&openapi)))
+        .layer(from_fn_with_state(state.clone(), middleware::observe))
+        .with_state(state);
+    Router::new().fallback_service(NormalizePathLayer::trim_trailing_slash().layer(routed))
+}
+
+/// The OpenAPI document, as it is served at `/openapi.json`.
+pub fn openapi_json() -> String {
+    operations::render(&routes().into_openapi())
+}

@@ -1,0 +1,89 @@
+//! The command line.
+
+use crate::report::REFERENCE_BATCH;
+use crate::{Load, Side};
+use clap::Parser;
+use std::path::PathBuf;
+
+/// The baseline's connections are part of its definition.
+const BASELINE_CONNECTIONS: usize = 4;
+
+const EVENTS: u64 = 200_000;
+const STORED: u64 = 1_000_000;
+const RUNS: usize = 5;
+
+const QUICK_EVENTS: u64 = 40_000;
+const QUICK_STORED: u64 = 50_000;
+const QUICK_RUNS: usize = 1;
+
+/// Measures how fast usage events become durable over HTTP, and bare PostgreSQL beside it.
+#[derive(Debug, Parser)]
+pub(crate) struct Options {
+    /// Events of a run in batches of 1,000; half as many in batches of 100, a tenth one by one [default: 200000]
+    #[arg(long)]
+    events: Option<u64>,
+
+    /// Events stored on both sides before the first run [default: 1000000]
+    #[arg(long)]
+    stored: Option<u64>,
+
+    /// Rounds; each runs both sides once with every batch [default: 5]
+    #[arg(long)]
+    runs: Option<usize>,
+
+    /// A first look: 50,000 stored events and one short round; the figures say little
+    #[arg(long)]
+    quick: bool,
+
+    /// Connections of the HTTP client in batches of 1,000
+    #[arg(long, default_value_t = 8)]
+    connections: usize,
+
+    /// Connections of the HTTP client in batches of 100
+    #[arg(long, default_value_t = 32)]
+    connections_100: usize,
+
+    /// Connections of the HTTP client one event at a time
+    #[arg(long, default_value_t = 64)]
+    connections_1: usize,
+
+    /// Where a directory for the data is made and removed; it must be on a disk, and PostgreSQL must reach it
+    #[arg(long, default_value = "/var/tmp")]
+    pub(crate) dir: PathBuf,
+
+    /// The directory of PostgreSQL's programs [default: the newest installed version]
+    #[arg(long)]
+    pub(crate) pg_bin: Option<PathBuf>,
+
+    /// What `cargo bench` passes to every benchmark
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+impl Options {
+    /// Returns how many events both sides hold before the first run.
+    pub(crate) fn stored(&self) -> u64 {
+        self.stored.unwrap_or(if self.quick { QUICK_STORED } else { STORED })
+    }
+
+    /// Returns how many rounds there are, at least one.
+    pub(crate) fn runs(&self) -> usize {
+        self.runs.unwrap_or(if self.quick { QUICK_RUNS } else { RUNS }).max(1)
+    }
+
+    /// Returns the runs of a round in their order: the sides take turns.
+    pub(crate) fn loads(&self) -> [Load; 5] {
+        let events = self.events.unwrap_or(if self.quick { QUICK_EVENTS } else { EVENTS }).max(REFERENCE_BATCH);
+        let bare = |batch, events| Load { side: Side::Postgres, batch, connections: BASELINE_CONNECTIONS, events };
+        let http = |batch, events, connections: usize| {
+            Load { side: Side::Http, batch, connections: connections.max(1), events }
+        };
+        [
+            bare(REFERENCE_BATCH, events),
+            http(REFERENCE_BATCH, events, self.connections),
+            bare(100, events / 2),
+            http(100, events / 2, self.connections_100),
+            http(1, events / 10, self.connections_1),
+        ]
+    }
+}

@@ -1,0 +1,101 @@
+//! One run after the other, and the proof that nothing was lost.
+
+use crate::baseline::{self, BareConnection};
+use crate::cpu::Processes;
+use crate::events::{Event, Events, Tally};
+use crate::http::Target;
+use crate::instance::{BARE, Instance, PRODUCT};
+use crate::load::{Drive, drive};
+use crate::options::Options;
+use crate::report::{self, Figures, grouped};
+use crate::server::{self, Server};
+use crate::{Load, Side, say};
+use anyhow::{Result, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::{self, Write};
+use std::path::Path;
+
+const SEED: u64 = 20_231_116;
+
+/// The largest request the API takes, and how many events are in memory at once while the sides are filled.
+const FILL_BATCH: u64 = 10_000;
+const FILL_CHUNK: u64 = 100_000;
+const FILL_CONNECTIONS: usize = 4;
+
+/// Both sides, ready for a run.
+struct Bench<'a> {
+    instance: &'a mut Instance,
+    processes: Processes,
+    target: Target,
+    bare: Vec<BareConnection>,
+    events: Events,
+    sent_bare: Tally,
+    sent_http: Tally,
+}
+
+/// Sets both sides up, runs all rounds, prints the figures and checks what is stored.
+pub(crate) async fn run(options: &Options, dir: &Path, instance: &mut Instance) -> Result<()> {
+    let mut output = io::stdout();
+    writeln!(output, "{}", report::facts(dir, &instance.settings().await?))?;
+
+    say("Starting the server, a tenant and its customers");
+    let server = Server::start(&instance.url(PRODUCT), dir).await?;
+    let target = server.set_up().await?;
+    let loads = options.loads();
+    let bare_connections = loads.iter().filter(|load| load.side == Side::Postgres).map(|load| load.connections);
+    let bare = baseline::connect(&instance.url(BARE), bare_connections.max().unwrap_or(1)).await?;
+    let mut bench = Bench {
+        processes: Processes { server: server.pid()?, postmaster: instance.postmaster()? },
+        instance,
+        target,
+        bare,
+        events: Events::new(SEED),
+        sent_bare: Tally::default(),
+        sent_http: Tally::default(),
+    };
+    bench.fill(options.stored()).await?;
+
+    let mut rounds = Vec::new();
+    for number in 1..=options.runs() {
+        say(&format!("Round {number} of {}", options.runs()));
+        rounds.push(bench.round(&loads).await?);
+    }
+    writeln!(output, "{}", report::rounds(&rounds))?;
+    writeln!(output, "{}", report::summary(&report::medians(&rounds)))?;
+    let memory_mib = bench.processes.server_memory_max_kib()? / 1024;
+    writeln!(output, "Most memory the server held: {} MiB", grouped(memory_mib))?;
+    bench.check(&mut output).await
+}
+
+impl Bench<'_> {
+    /// Stores the same number of events on both sides, as fast as it goes.
+    async fn fill(&mut self, count: u64) -> Result<()> {
+        say(&format!("Storing {} events on both sides", grouped(count)));
+        let style = ProgressStyle::with_template("{bar:40} {human_pos} of {human_len} ({eta} left)")?;
+        let progress = ProgressBar::new(count).with_style(style);
+        while progress.position() < count {
+            let events = FILL_CHUNK.min(count - progress.position());
+            for (side, connections) in [(Side::Postgres, self.bare.len()), (Side::Http, FILL_CONNECTIONS)] {
+                self.drive(Load { side, batch: FILL_BATCH, connections, events }).await?;
+            }
+            progress.inc(events);
+        }
+        progress.finish_and_clear();
+        self.instance.vacuum().await
+    }
+
+    async fn round(&mut self, loads: &[Load]) -> Result<Vec<Figures>> {
+        let mut figures = Vec::with_capacity(loads.len());
+        for load in loads {
+            figures.push(self.measure(*load).await?);
+        }
+        report::set_ratios(&mut figures);
+        Ok(figures)
+    }
+
+    async fn measure(&mut self, load: Load) -> Result<Figures> {
+        self.instance.checkpoint().await?;
+        let (drive, cpu) = self.drive(load).await?;
+        Ok(Figures::new(load, &drive, cpu))
+    }
+}
