@@ -25,7 +25,7 @@ impl Cx {
     /// The context of work that nobody asked for.
     pub fn of_work(app: &App, scope: Scope) -> Self {
         let request_id = RequestId::from_uuid(app.ids.next());
-        Self { app: app.clone(), scope, caller: None, now: app.clock.now(), request_id }
+        Self { app: app.clone(), scope, caller: None, now: app.now(), request_id }
     }
 
     /// Begins a transaction over the rows of the tenant and mode.

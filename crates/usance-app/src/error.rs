@@ -240,6 +240,7 @@ impl Faults {
 
     fn refusal(self) -> Error {
         let detail = match self.0.as_slice() {
+            [only] if only.pointer.is_empty() => only.detail.clone(),
             [only] => format!("{}: {}", only.pointer, only.detail),
             faults => format!("{} fields cannot be accepted; see errors", faults.len()),
         };

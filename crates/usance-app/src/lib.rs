@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod catalog;
+pub mod config;
 
 pub mod customers;
 mod cx;
@@ -27,6 +28,7 @@ pub use cx::Cx;
 pub use ids::Ids;
 pub use prices::{charge_model, parameters};
 
+use jiff::Timestamp;
 use tokio::sync::Notify;
 use usance_core::clock::{Clock, Random};
 use usance_db::Db;
@@ -77,6 +79,12 @@ impl App {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
         Self(Arc::new(parts))
+    }
+
+    /// The wall clock, in microseconds as they are stored.
+    pub fn now(&self) -> Timestamp {
+        let now = self.clock.now();
+        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
     }
 }
 

@@ -76,7 +76,7 @@ pub struct KeyPair {
 
 /// Registers a tenant.
 pub async fn register(app: &App, input: RegisterTenant) -> Result<RegisteredTenant> {
-    let now = app.clock.now();
+    let now = app.now();
     let mut faults = Faults::default();
     check_text(&mut faults, "/company_name", &input.company_name);
     check_optional_text(&mut faults, "/first_name", &input.first_name);

@@ -79,7 +79,7 @@ pub(crate) async fn rate_unbilled(cx: &Cx, tx: &mut TenantTx) -> Result<()> {
 /// Runs what is due for every tenant by its own clock. Returns whether anything was done.
 pub async fn run_due(app: &App) -> Result<bool> {
     let mut tx = app.db.system().await?;
-    let scopes = due_work::list_scopes(&mut tx, app.clock.now(), SCOPES_PER_ROUND).await?;
+    let scopes = due_work::list_scopes(&mut tx, app.now(), SCOPES_PER_ROUND).await?;
     drop(tx);
     let mut any = false;
     for scope in scopes {
@@ -103,7 +103,7 @@ async fn run_due_of(app: &App, scope: Scope) -> Result<bool> {
 pub(crate) async fn run_until(cx: &Cx, to: Timestamp) -> Result<()> {
     loop {
         // A failure is tried again at once: in test mode nobody waits for a back-off.
-        let cx = Cx { now: cx.app.clock.now(), ..cx.clone() };
+        let cx = Cx { now: cx.app.now(), ..cx.clone() };
         let mut tx = cx.begin().await?;
         let Some(work) = due_work::claim(&mut tx, to, Timestamp::MAX).await? else {
             if !due_work::is_pending(&mut tx, to).await? {

@@ -14,6 +14,9 @@ pub enum DbError {
     /// A value was refused by its type or by a check: a bug, or input that was not validated.
     #[error("the database refused a value")]
     Refused(#[source] sqlx::Error),
+    /// A text holds a character that PostgreSQL cannot store: NUL.
+    #[error("a text holds a character that cannot be stored")]
+    UnstorableText,
     /// Another transaction was in the way; the same transaction may succeed when repeated.
     #[error("the transaction lost against a concurrent one")]
     Contended(#[source] sqlx::Error),
@@ -66,6 +69,7 @@ impl From<sqlx::Error> for DbError {
                     .to_owned();
                 Self::Conflict { constraint }
             }
+            "22021" | "22P05" => Self::UnstorableText,
             "40001" | "40P01" | "55P03" => Self::Contended(error),
             // 57P0x: the server shuts down or starts up. 53300: no connection slot. 08xxx: connection lost.
             "57P01" | "57P02" | "57P03" | "53300" => Self::Unavailable(error),

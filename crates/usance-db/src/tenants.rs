@@ -133,3 +133,11 @@ pub async fn slug_exists(tx: &mut SystemTx, slug: &str) -> Result<bool, DbError>
         .await?;
     Ok(found.is_some())
 }
+
+/// Whether there is any tenant at all.
+pub async fn any_exists(tx: &mut SystemTx) -> Result<bool, DbError> {
+    let found = sqlx::query!("-- tenants::any_exists\nSELECT tenant_id FROM tenants LIMIT 1")
+        .fetch_optional(tx.connection())
+        .await?;
+    Ok(found.is_some())
+}

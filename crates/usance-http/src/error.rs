@@ -123,6 +123,10 @@ impl From<Error> for ApiError {
                 "the database cannot be reached at the moment: send the same request again",
                 &error,
             ),
+            Error::Db(DbError::UnstorableText) => {
+                Error::field("", "unstorable_text", "a text holds a NUL character, which cannot be stored")
+                    .into()
+            }
             Error::Db(DbError::Contended(_)) => failed(
                 Code::Unavailable,
                 "too many requests change the same thing: send the same request again",

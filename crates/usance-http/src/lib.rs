@@ -113,13 +113,14 @@ pub fn router(app: App, settings: HttpSettings) -> Router {
     let state = HttpState { app, settings };
     let (router, openapi) = routes().split_for_parts();
     let routed = router
-        .merge(SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::from("/openapi.json")))
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::no_such_method)
         .layer(axum::Extension(operations::Document::new(&openapi)))
         .layer(from_fn_with_state(state.clone(), middleware::observe))
         .with_state(state);
-    Router::new().fallback_service(NormalizePathLayer::trim_trailing_slash().layer(routed))
+    // Its own redirect from /docs to /docs/ must not meet the trimming.
+    let docs = SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::from("/openapi.json"));
+    Router::new().merge(docs).fallback_service(NormalizePathLayer::trim_trailing_slash().layer(routed))
 }
 
 /// The OpenAPI document, as it is served at `/openapi.json`.

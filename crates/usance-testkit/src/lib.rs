@@ -1,1 +1,13 @@
-//! usance-testkit
+//! What the tests share: a database per test, a server per test, and a client that speaks its API.
+
+mod client;
+mod database;
+mod server;
+mod temp_dir;
+mod usage;
+
+pub use client::{Client, Reply};
+pub use database::{DATABASE_URL_VARIABLE, TEMPLATE_DATABASE, TestDatabase, create_database};
+pub use server::{SECRET_KEY, TestServer};
+pub use temp_dir::TempDir;
+pub use usage::{STARTER_PRICES, shared_file};

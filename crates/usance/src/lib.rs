@@ -1,1 +1,7 @@
-//! usance
+//! The product around the application: the private PostgreSQL, the server and the command line.
+
+pub mod cli;
+pub mod postgres;
+pub mod server;
+pub mod system;
+pub mod telemetry;

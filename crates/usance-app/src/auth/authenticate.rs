@@ -77,7 +77,7 @@ impl KeyCache {
 
 /// Finds the caller behind a credential. Whatever is wrong with it, the answer is the same.
 pub async fn authenticate(app: &App, credential: Credential) -> Result<Identity> {
-    let now = app.clock.now();
+    let now = app.now();
     let identity = match credential {
         Credential::ApiKey(key) => find_key(app, &key, now).await?.map(|owner| Identity {
             caller: if owner.is_secret {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 use usance_core::metering::{EventIdentity, Properties, RejectReason, UnbilledReason};
 use usance_db::Scope;
 
@@ -135,6 +136,7 @@ pub struct Ingest {
     queue: mpsc::UnboundedSender<Submission>,
     room: Arc<Semaphore>,
     queue_bytes: usize,
+    closing: CancellationToken,
 }
 
 /// The other end of the queue, for the writers.
@@ -142,6 +144,7 @@ pub struct Ingest {
 pub struct Queue {
     submissions: mpsc::UnboundedReceiver<Submission>,
     settings: IngestSettings,
+    closing: CancellationToken,
 }
 
 impl std::fmt::Debug for Submission {
@@ -155,9 +158,20 @@ impl Ingest {
     pub fn new(settings: IngestSettings) -> (Self, Queue) {
         // Every submission holds room, so that the channel is bounded by the semaphore.
         let (queue, submissions) = mpsc::unbounded_channel();
-        let room =
-            Arc::new(Semaphore::new(settings.queue_bytes.div_ceil(PERMIT_BYTES).min(Semaphore::MAX_PERMITS)));
-        (Self { queue, room, queue_bytes: settings.queue_bytes }, Queue { submissions, settings })
+        let room = settings.queue_bytes.div_ceil(PERMIT_BYTES).min(Semaphore::MAX_PERMITS);
+        let closing = CancellationToken::new();
+        let ingest = Self {
+            queue,
+            room: Arc::new(Semaphore::new(room)),
+            queue_bytes: settings.queue_bytes,
+            closing: closing.clone(),
+        };
+        (ingest, Queue { submissions, settings, closing })
+    }
+
+    /// Refuses what comes from now on. The writers end when they have stored what already waits.
+    pub fn close(&self) {
+        self.closing.cancel();
     }
 
     /// Takes room for a request of this many bytes before it is read, or refuses at once.

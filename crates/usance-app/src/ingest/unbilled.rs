@@ -59,7 +59,7 @@ async fn rate_some(
     ingest::delete_unbilled(tx, scope, &id_hashes).await?;
     let counted =
         resolved.iter().map(|(row, verdict)| Counted { scope, resolved: verdict, event: event_row(row) });
-    count(tx, counted.collect(), app.clock.now()).await?;
+    count(tx, counted.collect(), app.now()).await?;
     Ok(Some(last))
 }
 

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use jiff::Timestamp;
 use tokio::sync::{Mutex, mpsc};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use usance_db::DbError;
 
 use super::{Queue, Receipt, Submission, commit, resolve::Images};
@@ -17,18 +16,30 @@ use crate::{
 /// How often a transaction that lost against another one is repeated.
 const CONTENDED_TRIES_MAX: usize = 5;
 
-/// Starts the writers. They end when every way into the queue is gone and the queue is empty.
+/// The end of the queue that the writers share.
+struct Waiting {
+    submissions: Mutex<mpsc::UnboundedReceiver<Submission>>,
+    batch_events: usize,
+    closing: CancellationToken,
+}
+
+/// Starts the writers. They end when the queue is closed and empty.
 pub fn spawn_writers(app: &App, queue: Queue, tasks: &TaskTracker) {
-    let submissions = Arc::new(Mutex::new(queue.submissions));
-    for _ in 0..queue.settings.writers.max(1) {
-        tasks.spawn(write(app.clone(), Arc::clone(&submissions), queue.settings.batch_events));
+    let Queue { submissions, settings, closing } = queue;
+    let waiting = Arc::new(Waiting {
+        submissions: Mutex::new(submissions),
+        batch_events: settings.batch_events,
+        closing,
+    });
+    for _ in 0..settings.writers.max(1) {
+        tasks.spawn(write(app.clone(), Arc::clone(&waiting)));
     }
 }
 
-async fn write(app: App, submissions: Arc<Mutex<mpsc::UnboundedReceiver<Submission>>>, batch_events: usize) {
+async fn write(app: App, waiting: Arc<Waiting>) {
     let mut images = Images::default();
     loop {
-        let batch = take(&submissions, batch_events).await;
+        let batch = waiting.take().await;
         if batch.is_empty() {
             return;
         }
@@ -38,24 +49,32 @@ async fn write(app: App, submissions: Arc<Mutex<mpsc::UnboundedReceiver<Submissi
     }
 }
 
-/// Waits for one submission and takes with it what else waits. One writer waits at a time; the others commit meanwhile.
-async fn take(
-    submissions: &Mutex<mpsc::UnboundedReceiver<Submission>>,
-    batch_events: usize,
-) -> Vec<Submission> {
-    let mut submissions = submissions.lock().await;
-    let mut batch = Vec::new();
-    let mut events = 0;
-    let Some(first) = submissions.recv().await else { return batch };
-    events += first.events.len();
-    batch.push(first);
-    while events < batch_events
-        && let Some(Some(next)) = submissions.recv().now_or_never()
-    {
-        events += next.events.len();
-        batch.push(next);
+impl Waiting {
+    /// Waits for one submission and takes with it what else waits; nothing when the queue is closed and empty. One writer
+    /// waits at a time; the others commit meanwhile.
+    async fn take(&self) -> Vec<Submission> {
+        let mut submissions = self.submissions.lock().await;
+        let mut batch = Vec::new();
+        let mut events = 0;
+        let first = tokio::select! {
+            first = submissions.recv() => first,
+            () = self.closing.cancelled() => {
+                // What was sent before is still received; what is sent after is refused.
+                submissions.close();
+                submissions.recv().await
+            }
+        };
+        let Some(first) = first else { return batch };
+        events += first.events.len();
+        batch.push(first);
+        while events < self.batch_events
+            && let Some(Some(next)) = submissions.recv().now_or_never()
+        {
+            events += next.events.len();
+            batch.push(next);
+        }
+        batch
     }
-    batch
 }
 
 async fn answer(app: &App, images: &mut Images, batch: Vec<Submission>) {
@@ -100,7 +119,7 @@ async fn store(
     let mut tries = 0;
     loop {
         tries += 1;
-        let received_at = microseconds(app.clock.now());
+        let received_at = app.now();
         match commit::commit(&app.db, images, batch, received_at).await {
             Err(DbError::Contended(_)) if tries < CONTENDED_TRIES_MAX => images.clear(),
             Err(error) => {
@@ -110,8 +129,4 @@ async fn store(
             receipts => return receipts,
         }
     }
-}
-
-fn microseconds(at: Timestamp) -> Timestamp {
-    Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
 }

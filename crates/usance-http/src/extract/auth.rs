@@ -2,7 +2,7 @@
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, header, request::Parts},
+    http::{HeaderMap, request::Parts},
 };
 use secrecy::SecretString;
 use usance_app::{
@@ -40,7 +40,7 @@ impl FromRequestParts<HttpState> for Authorized {
             app: state.app.clone(),
             scope: identity.scope,
             caller: Some(identity.caller),
-            now: state.app.clock.now(),
+            now: state.app.now(),
             request_id,
         }))
     }
@@ -49,11 +49,13 @@ impl FromRequestParts<HttpState> for Authorized {
 fn credential(headers: &HeaderMap) -> ApiResult<Credential> {
     let missing =
         || Error::refused(Code::Unauthorized, "send Authorization: Bearer sk_test_… (or X-API-Key)");
-    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let bearer =
-        bearer.and_then(|value| value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("bearer ")));
-    let api_key = headers.get("x-api-key").and_then(|value| value.to_str().ok());
-    let text = bearer.or(api_key).map(str::trim).filter(|text| !text.is_empty()).ok_or_else(missing)?;
+    let text_of =
+        |name: &str| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let bearer = text_of("authorization").map(|value| match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim().to_owned(),
+        _ => String::new(),
+    });
+    let text = bearer.or_else(|| text_of("x-api-key")).filter(|text| !text.is_empty()).ok_or_else(missing)?;
     if text.starts_with("sk_") || text.starts_with("pk_") {
         return Ok(Credential::ApiKey(SecretString::from(text)));
     }

@@ -29,8 +29,8 @@ CREATE TABLE usage (
 ) WITH (fillfactor = 70);
 ";
 
-/// One statement is one transaction and one round trip. Only new events are folded, and in the order of the key, so
-/// that two connections never wait for each other in a circle.
+/// One statement is one transaction and one round trip, faster than folding between two statements. Only new events
+/// are folded. Keys and sums are written in order, so that two connections never wait for each other in a circle.
 const STORE: &str = "
 WITH new_events AS (
     INSERT INTO events (key, customer, occurred_at, tokens, id, type, properties)
@@ -75,9 +75,11 @@ pub(crate) async fn connect(url: &str, count: usize) -> Result<Vec<BareConnectio
     Ok(connections)
 }
 
-/// Returns events as the statement takes them.
+/// Returns events as the statement takes them, in the order of their keys.
 pub(crate) fn columns(events: &[Event]) -> Columns {
     let mut columns = Columns::default();
+    let mut events: Vec<&Event> = events.iter().collect();
+    events.sort_unstable_by_key(|event| event.key);
     for event in events {
         columns.keys.push(event.key);
         columns.customers.push(event.customer.cast_signed());

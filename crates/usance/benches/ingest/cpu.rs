@@ -96,8 +96,8 @@ fn stat_field(stat: &str, number: usize) -> Option<&str> {
 /// Reads the stat of each living child.
 fn children_of(parent: u32) -> Result<Vec<String>> {
     let parent = parent.to_string();
-    let pids = fs::read_dir("/proc")?
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let pids =
+        fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
     // A process that has ended meanwhile is no error.
     let stats = pids.filter_map(|pid| read_stat(pid).ok());
     Ok(stats.filter(|stat| stat_field(stat, 4) == Some(&parent)).collect())

@@ -115,7 +115,10 @@ impl HttpConnection {
     async fn receive(&mut self) -> Result<()> {
         let read = self.stream.read_buf(&mut self.received).await?;
         ensure!(read > 0, "the server closed the connection");
-        ensure!(self.received.len() <= ANSWER_BYTES_MAX, "the answer is longer than {ANSWER_BYTES_MAX} bytes");
+        ensure!(
+            self.received.len() <= ANSWER_BYTES_MAX,
+            "the answer is longer than {ANSWER_BYTES_MAX} bytes"
+        );
         Ok(())
     }
 }

@@ -56,7 +56,9 @@ impl Instance {
 
     /// Opens a session of the superuser.
     pub(crate) async fn connect_admin(&self, database: &str) -> Result<PgConnection> {
-        PgConnection::connect(&admin_url(&self.postgres, database)).await.context("cannot connect as superuser")
+        PgConnection::connect(&admin_url(&self.postgres, database))
+            .await
+            .context("cannot connect as superuser")
     }
 
     /// Returns the process id of the first process.
@@ -66,19 +68,17 @@ impl Instance {
         text.lines().next().and_then(|line| line.parse().ok()).context("no process id in postmaster.pid")
     }
 
-    /// Writes a checkpoint, so that each run begins with the same debt: none.
-    pub(crate) async fn checkpoint(&mut self) -> Result<()> {
-        sqlx::raw_sql("CHECKPOINT").execute(&mut self.admin).await?;
-        Ok(())
-    }
-
-    /// Gives both databases the statistics that autovacuum would bring some time later.
-    pub(crate) async fn vacuum(&self) -> Result<()> {
+    /// Does what autovacuum and the checkpointer would do some time after the databases were filled.
+    ///
+    /// Later checkpoints come when PostgreSQL wants them. One before each run would make every run pay the most that a
+    /// page ever costs: its whole image in the log when it first changes after a checkpoint.
+    pub(crate) async fn settle(&mut self) -> Result<()> {
         for database in [PRODUCT, BARE] {
             let mut connection = self.connect_admin(database).await?;
             sqlx::raw_sql("VACUUM (ANALYZE)").execute(&mut connection).await?;
             connection.close().await?;
         }
+        sqlx::raw_sql("CHECKPOINT").execute(&mut self.admin).await?;
         Ok(())
     }
 

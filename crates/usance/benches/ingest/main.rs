@@ -20,7 +20,7 @@ mod server;
 
 use crate::instance::Instance;
 use crate::options::Options;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 use clap::Parser;
 use std::fs;
 use std::io::{self, Write};
@@ -93,14 +93,10 @@ async fn run_in(dir: &Path, options: &Options) -> Result<()> {
     let mut instance = Instance::start(dir, options.pg_bin.clone(), shutdown.clone()).await?;
     let outcome = tokio::select! {
         outcome = rounds::run(options, dir, &mut instance) => outcome,
-        () = shutdown.cancelled() => bail_interrupted(),
+        () = shutdown.cancelled() => Err(anyhow!("interrupted")),
     };
     let stopped = instance.stop().await;
     outcome.and(stopped)
-}
-
-fn bail_interrupted() -> Result<()> {
-    bail!("interrupted")
 }
 
 async fn cancel_on_signal(shutdown: CancellationToken) -> Result<()> {

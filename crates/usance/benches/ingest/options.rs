@@ -73,10 +73,15 @@ impl Options {
 
     /// Returns the runs of a round in their order: the sides take turns.
     pub(crate) fn loads(&self) -> [Load; 5] {
-        let events = self.events.unwrap_or(if self.quick { QUICK_EVENTS } else { EVENTS }).max(REFERENCE_BATCH);
-        let bare = |batch, events| Load { side: Side::Postgres, batch, connections: BASELINE_CONNECTIONS, events };
-        let http = |batch, events, connections: usize| {
-            Load { side: Side::Http, batch, connections: connections.max(1), events }
+        let events =
+            self.events.unwrap_or(if self.quick { QUICK_EVENTS } else { EVENTS }).max(REFERENCE_BATCH);
+        let bare =
+            |batch, events| Load { side: Side::Postgres, batch, connections: BASELINE_CONNECTIONS, events };
+        let http = |batch, events, connections: usize| Load {
+            side: Side::Http,
+            batch,
+            connections: connections.max(1),
+            events,
         };
         [
             bare(REFERENCE_BATCH, events),

@@ -16,17 +16,18 @@ const TARGET_EVENTS_PER_SECOND: u64 = 40_000;
 /// The baseline of a machine on which the absolute target holds.
 const TARGET_BASELINE: u64 = 100_000;
 
-const HEADER: [&str; 10] = [
+const HEADER: [&str; 11] = [
     "round",
     "side",
     "batch",
-    "connections",
+    "conns",
     "events/s",
     "ratio",
     "p99 ms",
     "server µs",
-    "PostgreSQL µs",
+    "PG µs",
     "client µs",
+    "others %",
 ];
 
 /// What one run showed.
@@ -86,7 +87,8 @@ impl Figures {
 
 /// Sets the ratios of a round to its own baseline, so that a machine which slows down slows both sides of a ratio.
 pub(crate) fn set_ratios(round: &mut [Figures]) {
-    let reference = round.iter().find(|figures| figures.is_reference()).map(|figures| figures.events_per_second);
+    let reference =
+        round.iter().find(|figures| figures.is_reference()).map(|figures| figures.events_per_second);
     for figures in round {
         figures.ratio_hundredths = figures.events_per_second * 100 / reference.unwrap_or(1).max(1);
     }
@@ -143,7 +145,7 @@ pub(crate) fn summary(medians: &[Figures]) -> String {
         word(http.events_per_second >= TARGET_EVENTS_PER_SECOND)
     };
     format!(
-        "{table}\n\
+        "{table}\nCPU of the server, PostgreSQL (PG) and the client is per event; the ratio is to PostgreSQL in batches of 1,000 of the same round.\n\
          Target, batches of {}: ratio of at least {}: {} ({ratio})\n\
          Target, batches of {}: {} events/s where the baseline reaches {}: {} and {} ({absolute})",
         grouped(REFERENCE_BATCH),
@@ -161,13 +163,17 @@ pub(crate) fn summary(medians: &[Figures]) -> String {
 pub(crate) fn facts(dir: &Path, settings: &[(String, String)]) -> String {
     let mut lines = vec![
         ("processor".to_owned(), field_of("/proc/cpuinfo", "model name")),
-        ("cores".to_owned(), available_parallelism().map_or_else(|_| "?".to_owned(), |cores| cores.to_string())),
+        (
+            "cores".to_owned(),
+            available_parallelism().map_or_else(|_| "?".to_owned(), |cores| cores.to_string()),
+        ),
         ("memory".to_owned(), field_of("/proc/meminfo", "MemTotal")),
         ("load before".to_owned(), fs::read_to_string("/proc/loadavg").unwrap_or_default().trim().to_owned()),
         ("file system".to_owned(), file_system_of(dir)),
     ];
     lines.extend_from_slice(settings);
-    lines.iter().map(|(name, value)| format!("{name:<20} {value}\n")).collect()
+    let lines: Vec<String> = lines.iter().map(|(name, value)| format!("{name:<20} {value}\n")).collect();
+    lines.concat()
 }
 
 /// Writes a number with a comma between thousands.
@@ -185,7 +191,7 @@ pub(crate) fn grouped(number: u64) -> String {
 
 fn table() -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_BORDERS_ONLY).set_header(HEADER.into_iter().chain(["others %"]));
+    table.load_style(presets::UTF8_BORDERS_ONLY).set_header(HEADER);
     for (index, column) in table.column_iter_mut().enumerate() {
         if index != 1 {
             column.set_cell_alignment(CellAlignment::Right);

@@ -1,11 +1,11 @@
 //! One run after the other, and the proof that nothing was lost.
 
 use crate::baseline::{self, BareConnection};
-use crate::cpu::Processes;
-use crate::events::{Event, Events, Tally};
+use crate::cpu::{CpuTime, Processes};
+use crate::events::{Events, Tally};
 use crate::http::Target;
 use crate::instance::{BARE, Instance, PRODUCT};
-use crate::load::{Drive, drive};
+use crate::load::{Connection, Drive, drive};
 use crate::options::Options;
 use crate::report::{self, Figures, grouped};
 use crate::server::{self, Server};
@@ -42,7 +42,8 @@ pub(crate) async fn run(options: &Options, dir: &Path, instance: &mut Instance) 
     let server = Server::start(&instance.url(PRODUCT), dir).await?;
     let target = server.set_up().await?;
     let loads = options.loads();
-    let bare_connections = loads.iter().filter(|load| load.side == Side::Postgres).map(|load| load.connections);
+    let bare_connections =
+        loads.iter().filter(|load| load.side == Side::Postgres).map(|load| load.connections);
     let bare = baseline::connect(&instance.url(BARE), bare_connections.max().unwrap_or(1)).await?;
     let mut bench = Bench {
         processes: Processes { server: server.pid()?, postmaster: instance.postmaster()? },
@@ -81,7 +82,7 @@ impl Bench<'_> {
             progress.inc(events);
         }
         progress.finish_and_clear();
-        self.instance.vacuum().await
+        self.instance.settle().await
     }
 
     async fn round(&mut self, loads: &[Load]) -> Result<Vec<Figures>> {
@@ -94,8 +95,62 @@ impl Bench<'_> {
     }
 
     async fn measure(&mut self, load: Load) -> Result<Figures> {
-        self.instance.checkpoint().await?;
         let (drive, cpu) = self.drive(load).await?;
         Ok(Figures::new(load, &drive, cpu))
     }
+
+    /// Makes new events, then stores them and watches what it takes.
+    async fn drive(&mut self, load: Load) -> Result<(Drive, CpuTime)> {
+        let events = self.events.take(load.events);
+        let batches = events.chunks(usize::try_from(load.batch)?);
+        match load.side {
+            Side::Postgres => {
+                self.sent_bare.add(&events);
+                let batches = batches.map(baseline::columns).collect();
+                watched(self.processes, &mut self.bare, batches, load.events).await
+            }
+            Side::Http => {
+                self.sent_http.add(&events);
+                let batches = batches.map(|events| self.target.events_request(events)).collect();
+                let mut connections = self.target.connect_many(load.connections).await?;
+                watched(self.processes, &mut connections, batches, load.events).await
+            }
+        }
+    }
+
+    /// Compares what was accepted with what is stored: every event once, and every event in the aggregate.
+    async fn check(&mut self, output: &mut impl Write) -> Result<()> {
+        if let Some(connection) = self.bare.first_mut() {
+            let stored = baseline::tallies(connection).await?;
+            ensure_equal(Side::Postgres, self.sent_bare, stored)?;
+        }
+        let mut admin = self.instance.connect_admin(PRODUCT).await?;
+        ensure_equal(Side::Http, self.sent_http, server::tallies(&mut admin).await?)?;
+        let Tally { events, tokens } = self.sent_http;
+        writeln!(
+            output,
+            "Exact: {} events accepted, as many keys, events and counted events; their values sum to {}",
+            grouped(events),
+            grouped(tokens),
+        )?;
+        Ok(())
+    }
+}
+
+async fn watched<C: Connection>(
+    processes: Processes,
+    connections: &mut Vec<C>,
+    batches: Vec<C::Batch>,
+    events: u64,
+) -> Result<(Drive, CpuTime)> {
+    let before = processes.sample()?;
+    let drive = drive(connections, batches, events).await?;
+    Ok((drive, processes.sample()? - before))
+}
+
+fn ensure_equal(side: Side, sent: Tally, [stored, counted]: [Tally; 2]) -> Result<()> {
+    let name = side.name();
+    ensure!(stored == sent, "{name}: {sent:?} was accepted, but {stored:?} is stored");
+    ensure!(counted == sent, "{name}: {sent:?} was accepted, but {counted:?} is in the aggregate");
+    Ok(())
 }

@@ -93,6 +93,10 @@ impl ManagedPostgres {
 
         let socket_dir = supervisor.socket_dir().to_owned();
         let stop = CancellationToken::new();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "`stop` waits for the task; dropping the server must not"
+        )]
         let task = tokio::spawn(supervisor.run(stop.clone(), shutdown));
         Ok(Self { socket_dir, task, stop: stop.drop_guard() })
     }

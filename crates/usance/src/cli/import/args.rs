@@ -14,9 +14,10 @@ use url::Url;
 /// Imports usage events from a CSV or NDJSON file through the public API.
 ///
 /// Every row becomes one event. Importing the same file again changes nothing: the id of an event is taken
-/// from the column --id, or made from the content of the file, the line number, and the customer, type,
-/// time and mapping given here; so a changed file, or another mapping, is a new set of events. Times
-/// without a zone are UTC and are cut to microseconds.
+/// from the column --id, or made from the content of the file, the line number, and the customer, type and
+/// time given here; so a changed file is a new set of events. The same file with another --map is not: rows
+/// whose properties differ from what is stored are reported as conflicts and change nothing. Times without
+/// a zone are UTC and are cut to microseconds.
 ///
 /// Exit status: 0 when no row was refused, 2 when rows were rejected or in conflict, 1 when the import failed.
 #[derive(Debug, Clone, clap::Args)]

@@ -17,7 +17,7 @@ pub(super) struct Checkpoint {
     version: u32,
     /// SHA-256 of the file.
     file_sha256: String,
-    /// Which import of the file this is: plan, id column, server and key.
+    /// Which import of the file this is: plan, mappings, id column, server and key.
     fingerprint: String,
     /// The outcome of the leading rows; `read` is their number.
     pub(super) counts: Counts,

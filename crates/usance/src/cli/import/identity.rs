@@ -1,10 +1,10 @@
 //! Which import this is, and which event a row is.
 //!
 //! A row without an id of its own gets one from the content of the file, the row's line number and the plan
-//! of the import (customer, type, time, mapping, format). It does not depend on the path, the batch size, the
-//! server or the time of day, so sending a file again changes nothing: the server recognizes every event. The
-//! plan is part of it so that one file can be imported for two customers; the reverse is that the same file
-//! with another mapping is a new set of events.
+//! of the import (customer, type, time, format). It does not depend on the path, the batch size, the server or
+//! the time of day, so sending a file again changes nothing: the server recognizes every event. The plan is
+//! part of it so that one file can be imported for two customers. The mapping of properties is not: the same
+//! file with a corrected mapping comes into conflict with what is stored, where new ids would bill it twice.
 
 use super::options::{Format, ImportOptions, Origin};
 use aws_lc_rs::digest::{Context, Digest, SHA256};
@@ -65,28 +65,29 @@ impl RowIdentity {
     }
 }
 
-/// Hashes what decides the content of the events, with the time column that was found.
+/// Hashes what tells the events of one file apart from those of another import of it, with the time column that was found.
 ///
 /// The words below are written out, because the ids of rows must survive a renaming in this program.
 pub(super) fn plan_fingerprint(options: &ImportOptions, time_column: Option<&str>) -> Sha256 {
-    let mut mappings: Vec<String> = options.mappings.iter().map(ToString::to_string).collect();
-    mappings.sort();
     let format = match options.format {
         Format::Delimited { delimiter } => format!("csv {delimiter}"),
         Format::Ndjson => "ndjson".to_owned(),
     };
     let fixed =
         [origin_text(&options.customer), origin_text(&options.event_type), column_text(time_column), format];
-    Sha256::of_parts(fixed.iter().chain(&mappings).map(String::as_bytes))
+    Sha256::of_parts(fixed.iter().map(String::as_bytes))
 }
 
-/// Hashes what makes an earlier, unfinished import the same one: plan, id column, server and key.
+/// Hashes what makes an earlier, unfinished import the same one: plan, mappings, id column, server and key.
 ///
 /// The key stands for the tenant and the mode; it cannot be found again from the digest.
 pub(super) fn import_fingerprint(options: &ImportOptions, plan: &Sha256) -> String {
     let id_column = column_text(options.id_column.as_deref());
     let key = options.key.expose_secret().as_bytes();
-    Sha256::of_parts([options.url.as_str().as_bytes(), &plan.0, id_column.as_bytes(), key]).hex()
+    let mut mappings: Vec<String> = options.mappings.iter().map(ToString::to_string).collect();
+    mappings.sort();
+    let fixed = [options.url.as_str().as_bytes(), &plan.0, id_column.as_bytes(), key];
+    Sha256::of_parts(fixed.into_iter().chain(mappings.iter().map(String::as_bytes))).hex()
 }
 
 fn origin_text(origin: &Origin) -> String {

@@ -73,7 +73,7 @@ impl FromStr for Mapping {
 
 /// The canonical form: equal for mappings that mean the same, whatever their spacing.
 ///
-/// It is part of the identity of rows: a change here imports every file a second time.
+/// It tells whether an unfinished import is the same one: a change here starts such an import from the front.
 impl fmt::Display for Mapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}=", quoted(&self.property))?;

@@ -19,7 +19,7 @@ fn the_id_of_a_row_is_the_same_for_ever() {
     // A change of this value would import every file a second time, so it belongs to the contract.
     let scratch = Scratch::new("pinned");
     let file = scratch.write("usage.csv", CONTENT);
-    assert_eq!(row_id(&options(&file, MAPPINGS), 2), "row_27b4f6e72ea81c863e8ce6e9ce581d62");
+    assert_eq!(row_id(&options(&file, MAPPINGS), 2), "row_adae831c496af502ae44c1d4e6727a99");
 }
 
 #[test]
@@ -36,6 +36,17 @@ fn the_id_of_a_row_does_not_depend_on_how_the_file_is_sent() {
     other.jitter_seed = 5;
     // then the id is the same.
     assert_eq!(row_id(&other, 2), expected);
+}
+
+#[test]
+fn the_id_of_a_row_stays_when_the_mapping_is_corrected() {
+    // given
+    let scratch = Scratch::new("mapping");
+    let file = scratch.write("usage.csv", CONTENT);
+    // when
+    let corrected = row_id(&options(&file, &["tokens=In"]), 2);
+    // then the server sees a conflict and not a new event.
+    assert_eq!(corrected, row_id(&options(&file, MAPPINGS), 2));
 }
 
 #[test]
@@ -56,7 +67,6 @@ fn the_id_of_a_row_depends_on_content_line_and_plan() {
         with(|options| options.customer = Origin::Fixed("conv".to_owned())),
         with(|options| options.customer = Origin::Column("code".to_owned())),
         with(|options| options.event_type = Origin::Fixed("code".to_owned())),
-        with(|options| options.mappings.truncate(1)),
         with(|options| options.format = Format::Delimited { delimiter: b';' }),
     ];
     let count = ids.len();
@@ -66,14 +76,17 @@ fn the_id_of_a_row_depends_on_content_line_and_plan() {
 }
 
 #[test]
-fn an_unfinished_import_is_continued_only_for_the_same_server_and_key() {
+fn an_unfinished_import_is_continued_only_for_the_same_mapping_server_and_key() {
     let fingerprint = |options: &ImportOptions| import_fingerprint(options, &plan_fingerprint(options, None));
     let base = options(Path::new("usage.csv"), MAPPINGS);
     let mut other_server = base.clone();
     other_server.url = "https://billing.example/".parse().unwrap();
     let mut other_key = base.clone();
     other_key.key = "sk_test_other".to_owned().into();
-    assert_eq!(fingerprint(&base), fingerprint(&base.clone()));
+    let other_mapping = options(Path::new("usage.csv"), &["tokens=In"]);
+    let other_order = options(Path::new("usage.csv"), &["input=In", "tokens=In+Out"]);
+    assert_eq!(fingerprint(&base), fingerprint(&other_order));
+    assert_ne!(fingerprint(&base), fingerprint(&other_mapping));
     assert_ne!(fingerprint(&base), fingerprint(&other_server));
     assert_ne!(fingerprint(&base), fingerprint(&other_key));
 }

@@ -1,0 +1,242 @@
+use std::{collections::BTreeMap, ffi::OsString, fs, path::PathBuf, time::Duration};
+
+use secrecy::ExposeSecret;
+
+use super::{
+    LogFormat, Role, Settings, SettingsError, Sources,
+    layers::{DEFAULTS, KEYS, variable},
+};
+
+const SECRET_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+/// Loads settings from flags, a file's text and variables.
+fn load(
+    flags: &[(&'static str, &str)],
+    file: Option<PathBuf>,
+    variables: &[(&str, &str)],
+) -> Result<Settings, SettingsError> {
+    let variables: BTreeMap<_, _> = variables.iter().copied().collect();
+    let environment = |name: &str| variables.get(name).map(OsString::from);
+    let flags = flags.iter().map(|(key, text)| (*key, (*text).to_owned())).collect();
+    Settings::load(Sources { flags, file, environment: &environment })
+}
+
+fn refusal(flags: &[(&'static str, &str)], file: Option<PathBuf>, variables: &[(&str, &str)]) -> String {
+    load(flags, file, variables).unwrap_err().to_string()
+}
+
+/// A file of one test, removed when the test ends.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str, content: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("usance-config-{}-{name}", std::process::id()));
+        fs::write(&path, content).unwrap();
+        Self(path)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.clone()
+    }
+
+    fn text(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        fs::remove_file(&self.0).ok();
+    }
+}
+
+#[test]
+fn without_any_source_the_defaults_apply() {
+    // when
+    let settings = load(&[], None, &[]).unwrap();
+
+    // then
+    assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(settings.data_dir, PathBuf::from("usance-data"));
+    assert!(settings.database_url.is_none());
+    assert!(settings.pg_bin.is_none());
+    assert!(settings.secret_key.is_none());
+    assert_eq!(settings.role, Role::All);
+    assert_eq!(settings.log, "info");
+    assert_eq!(settings.log_format, LogFormat::Text);
+    assert_eq!(settings.database_connections, 20);
+    assert_eq!(settings.request_timeout, Duration::from_secs(30));
+    assert_eq!(settings.ingest_writers, 3);
+    assert_eq!(settings.ingest_batch_events, 5000);
+    assert_eq!(settings.ingest_queue_bytes, 64 * 1024 * 1024);
+    assert_eq!(settings.work_interval, Duration::from_secs(1));
+}
+
+#[test]
+fn the_defaults_describe_every_key_and_its_variable() {
+    for key in KEYS {
+        let is_listed =
+            DEFAULTS.lines().any(|line| line.trim_start_matches("# ").starts_with(&format!("{key} = ")));
+        assert!(is_listed, "{key}");
+        assert!(DEFAULTS.contains(&variable(key)), "{}", variable(key));
+    }
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_and_the_environment_over_the_file() {
+    // given
+    let file = Scratch::new(
+        "order.toml",
+        "listen = \"127.0.0.1:1\"\nrole = \"worker\"\nlog = \"warn\"\ningest_writers = 7",
+    );
+    let variables = [("USANCE_LISTEN", "127.0.0.1:2"), ("USANCE_ROLE", "api")];
+
+    // when
+    let settings = load(&[("listen", "127.0.0.1:3")], Some(file.path()), &variables).unwrap();
+
+    // then
+    assert_eq!(settings.listen.port(), 3);
+    assert_eq!(settings.role, Role::Api);
+    assert_eq!(settings.log, "warn");
+    assert_eq!(settings.ingest_writers, 7);
+}
+
+#[test]
+fn the_file_of_the_flag_is_read_instead_of_the_file_of_the_environment() {
+    // given
+    let (flag, variable) =
+        (Scratch::new("flag.toml", "log = \"debug\""), Scratch::new("variable.toml", "log = \"trace\""));
+    let variables = [("USANCE_CONFIG", variable.text())];
+
+    // when
+    let from_variable = load(&[], None, &variables).unwrap();
+    let from_flag = load(&[], Some(flag.path()), &variables).unwrap();
+
+    // then
+    assert_eq!(from_variable.log, "trace");
+    assert_eq!(from_flag.log, "debug");
+}
+
+#[test]
+fn an_empty_variable_counts_as_absent() {
+    let settings = load(&[], None, &[("USANCE_LISTEN", ""), ("DATABASE_URL", "")]).unwrap();
+
+    assert_eq!(settings.listen.port(), 8080);
+    assert!(settings.database_url.is_none());
+}
+
+#[test]
+fn a_secret_is_read_from_its_variable_or_from_the_file_that_the_twin_names() {
+    // given
+    let file = Scratch::new("secret", &format!("{SECRET_KEY}\n"));
+    let from_text = [("USANCE_SECRET_KEY", SECRET_KEY)];
+    let from_file = [("USANCE_SECRET_KEY_FILE", file.text())];
+
+    for variables in [from_text, from_file] {
+        // when
+        let settings = load(&[], None, &variables).unwrap();
+
+        // then
+        assert_eq!(settings.secret_key.unwrap().expose_secret(), SECRET_KEY);
+    }
+}
+
+#[test]
+fn a_secret_and_its_twin_are_not_accepted_together() {
+    // given
+    let file = Scratch::new("twins.toml", "database_url_file = \"/run/secrets/url\"");
+    let variables = [("DATABASE_URL", "postgres://usance:hunter2@db/usance")];
+
+    // when
+    let message = refusal(&[], Some(file.path()), &variables);
+
+    // then
+    assert_eq!(
+        message,
+        format!("DATABASE_URL and database_url_file in {} are both set: remove one of them", file.text())
+    );
+}
+
+#[test]
+fn a_secret_file_that_cannot_be_read_is_named_with_its_variable() {
+    let message = refusal(&[], None, &[("DATABASE_URL_FILE", "/nowhere/url")]);
+
+    assert_eq!(message, "DATABASE_URL_FILE names /nowhere/url, which cannot be read");
+}
+
+#[test]
+fn no_secret_shows_in_settings_or_errors() {
+    // given
+    let url = "postgres://usance:hunter2@db/usance";
+    let broken = Scratch::new("broken.toml", "database_url = \"postgres://usance:hunter2@db/usance");
+
+    // when
+    let settings = load(&[], None, &[("DATABASE_URL", url), ("USANCE_SECRET_KEY", SECRET_KEY)]).unwrap();
+    let shown = [
+        format!("{settings:?}"),
+        refusal(&[], None, &[("DATABASE_URL", "mysql://usance:hunter2@db/usance")]),
+        refusal(&[], None, &[("USANCE_SECRET_KEY", "hunter2")]),
+        refusal(&[], Some(broken.path()), &[]),
+    ];
+
+    // then
+    for text in shown {
+        assert!(!text.contains("hunter2") && !text.contains(SECRET_KEY), "{text}");
+    }
+}
+
+#[test]
+fn an_error_names_the_place_and_what_is_accepted() {
+    let file = Scratch::new("values.toml", "work_interval_ms = 2.5");
+    let cases = [
+        (
+            refusal(&[("listen", "8080")], None, &[]),
+            "--listen must be an IP address and a port, such as 127.0.0.1:8080",
+        ),
+        (refusal(&[("log_format", "xml")], None, &[]), "--log-format must be text or json"),
+        (refusal(&[], None, &[("USANCE_ROLE", "boss")]), "USANCE_ROLE must be api, worker or all"),
+        (
+            refusal(&[], None, &[("USANCE_DATABASE_CONNECTIONS", "4")]),
+            "USANCE_DATABASE_CONNECTIONS must be a whole number from 5 to 1000",
+        ),
+        (
+            refusal(&[], None, &[("USANCE_INGEST_QUEUE_BYTES", "-1")]),
+            "USANCE_INGEST_QUEUE_BYTES must be a whole number of bytes, at least 16777216",
+        ),
+        (
+            refusal(&[], Some(file.path()), &[]),
+            &format!(
+                "work_interval_ms in {} must be a whole number of milliseconds from 10 to 60000",
+                file.text()
+            ),
+        ),
+    ];
+    for (message, expected) in cases {
+        assert_eq!(message, expected);
+    }
+}
+
+#[test]
+fn an_unknown_key_of_the_file_is_refused_by_its_name() {
+    // given
+    let file = Scratch::new("unknown.toml", "lissten = \"127.0.0.1:1\"");
+
+    // when
+    let message = refusal(&[], Some(file.path()), &[]);
+
+    // then
+    assert!(
+        message.starts_with(&format!("lissten in {} is no setting; the settings are listen, ", file.text())),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_file_that_is_absent_or_no_toml_is_refused_with_the_line() {
+    let file = Scratch::new("malformed.toml", "log = \"info\"\nrole = ");
+    let absent = refusal(&[], Some(PathBuf::from("/nowhere/usance.toml")), &[]);
+    let malformed = refusal(&[], Some(file.path()), &[]);
+
+    assert_eq!(absent, "the settings file /nowhere/usance.toml cannot be read");
+    assert!(malformed.contains(file.text()) && malformed.contains("line 2"), "{malformed}");
+}

@@ -1,0 +1,60 @@
+//! A server per test: the product's own, in this process, on a free port of loopback.
+
+use std::sync::OnceLock;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio_util::sync::CancellationToken;
+use usance::server::{Outside, RunningServer, start};
+use usance_app::config::{Settings, Sources};
+
+use crate::{Client, TestDatabase};
+
+/// 32 bytes in base64, for installations that only exist in a test.
+pub const SECRET_KEY: &str = "dGVzdHMgb25seTogMzIgYnl0ZXMgb2Ygc2VjcmV0ISE=";
+
+/// A process has one recorder, however many servers run in it.
+static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// A running server with a database of its own.
+pub struct TestServer {
+    /// A client without a key.
+    pub client: Client,
+    /// The server's database.
+    pub database: TestDatabase,
+    server: RunningServer,
+}
+
+impl TestServer {
+    /// Starts a server with the default settings.
+    pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// Starts a server with changed settings.
+    pub async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
+        let database = TestDatabase::new().await;
+        let flags = vec![
+            ("listen", "127.0.0.1:0".to_owned()),
+            ("database_url", database.url().to_owned()),
+            ("secret_key", SECRET_KEY.to_owned()),
+        ];
+        let mut settings = Settings::load(Sources { flags, file: None, environment: &|_| None }).unwrap();
+        change(&mut settings);
+        let metrics = METRICS.get_or_init(|| usance::telemetry::start_metrics().unwrap());
+        let server =
+            start(&settings, Outside::system(Some(metrics.clone())), CancellationToken::new()).await.unwrap();
+        let client = Client::new(&server.base_url().unwrap());
+        Self { client, database, server }
+    }
+
+    /// Stops the server and checks what must hold in every database.
+    pub async fn stop(self) {
+        self.database.check_invariants().await;
+        self.stop_unchecked().await;
+    }
+
+    /// Stops the server.
+    pub async fn stop_unchecked(self) {
+        self.server.stop().await.unwrap();
+    }
+}

@@ -1,0 +1,103 @@
+//! Registering a tenant.
+
+use serde_json::json;
+use usance_testkit::TestServer;
+
+#[tokio::test]
+async fn registration_answers_with_every_key_once_and_each_works_in_its_mode() {
+    let server = TestServer::start().await;
+
+    let registered = server.client.register("acme").await;
+
+    assert_eq!(registered["message"], "Tenant registered successfully");
+    let tenant = &registered["tenant"];
+    for (name, prefix) in [
+        ("api_key_secret", "sk_live_"),
+        ("api_key_public", "pk_live_"),
+        ("api_key_test_secret", "sk_test_"),
+        ("api_key_test_public", "pk_test_"),
+        ("webhook_secret", "whsec_"),
+    ] {
+        assert!(tenant[name].as_str().unwrap().starts_with(prefix), "{name}");
+    }
+    assert_eq!((tenant["slug"].as_str(), tenant["is_test_mode"].as_bool()), (Some("acme"), Some(true)));
+    assert_eq!(
+        (tenant["platform_fee_percentage"].as_str(), tenant["subscription_tier"].as_str()),
+        (Some("15"), Some("free"))
+    );
+    let user = &registered["user"];
+    assert_eq!(
+        (user["role"].as_str(), &user["tenant"], &user["tenant_name"]),
+        (Some("owner"), &tenant["id"], &json!("acme"))
+    );
+    for name in ["api_key_secret", "api_key_test_secret"] {
+        server.client.with_key(tenant[name].as_str().unwrap()).get("/customers").await.expect(200);
+    }
+    server
+        .client
+        .with_key(registered["tokens"]["access"].as_str().unwrap())
+        .get("/customers")
+        .await
+        .expect(200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn no_secret_is_stored_in_the_open() {
+    let server = TestServer::start().await;
+    let registered = server.client.register("acme").await;
+    let mut secrets = vec!["correct horse battery"];
+    secrets.extend(
+        ["api_key_secret", "api_key_test_secret", "webhook_secret"]
+            .map(|name| registered["tenant"][name].as_str().unwrap()),
+    );
+    secrets.extend(["access", "refresh"].map(|name| registered["tokens"][name].as_str().unwrap()));
+
+    let rows = "SELECT string_agg(t::text, '') FROM (
+        SELECT to_jsonb(t) FROM tenants t UNION ALL SELECT to_jsonb(m) FROM members m UNION ALL SELECT to_jsonb(k) FROM api_keys k
+        UNION ALL SELECT to_jsonb(r) FROM refresh_tokens r UNION ALL SELECT to_jsonb(o) FROM outbox_events o) t";
+    let stored = server.database.text_as_superuser(rows).await;
+
+    assert!(stored.contains("acme@example.com") && stored.contains("$argon2id$"));
+    for secret in secrets {
+        assert!(!stored.contains(secret), "{secret} is stored");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_taken_address_and_every_wrong_field_are_named() {
+    let server = TestServer::start().await;
+    server.client.register("acme").await;
+
+    let again =
+        json!({ "company_name": "Acme", "email": "ACME@example.com", "password": "correct horse battery" });
+    let refused = server.client.post("/auth/tenants/register", again).await.expect_code(400, "email_taken");
+    assert_eq!(refused["email"], json!(["A tenant with this email already exists."]));
+
+    let wrong =
+        json!({ "company_name": " ", "email": "nobody", "password": "short", "webhook_url": "ftp://x" });
+    let refused = server.client.post("/auth/tenants/register", wrong).await.expect_code(400, "invalid_field");
+    let pointers: Vec<_> = refused["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| error["pointer"].as_str().unwrap())
+        .collect();
+    assert_eq!(pointers, ["/company_name", "/email", "/password", "/webhook_url"]);
+    assert!(refused["password"][0].as_str().unwrap().contains("12 characters"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn tenants_of_one_name_get_different_slugs() {
+    let server = TestServer::start().await;
+    let register = |email: &str| json!({ "company_name": "Ümlaut & Söhne", "email": email, "password": "correct horse battery" });
+
+    let one = server.client.post("/auth/tenants/register", register("a@example.com")).await.expect(201);
+    let two = server.client.post("/auth/tenants/register", register("b@example.com")).await.expect(201);
+
+    assert_eq!(one["tenant"]["slug"], "mlaut-s-hne");
+    assert!(two["tenant"]["slug"].as_str().unwrap().starts_with("mlaut-s-hne-"));
+    server.stop().await;
+}

@@ -1,0 +1,137 @@
+//! Two tenants: what belongs to one does not exist for the other.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use usance_testkit::{Client, TestServer};
+
+/// A tenant with one of everything, and the addresses that name what it owns.
+async fn furnished(server: &TestServer, name: &str) -> (Client, Vec<(Method, String)>) {
+    let client = server.client.tenant(name).await;
+    client.prepare_starter_plan().await;
+    client.post("/features", json!({ "code": "chat" })).await.expect(201);
+    let customer = json!({ "external_id": "acme", "name": "Acme", "currency": "USD" });
+    let customer = client.post("/customers", customer).await.expect(201);
+    let method = client
+        .post("/customers/acme/payment-methods", json!({ "type": "card", "token": "tok_success" }))
+        .await
+        .expect(201);
+    let subscription = json!({ "customer": "acme", "plan": "starter", "start_at": "2023-11-01T00:00:00Z" });
+    let subscription = client.post("/subscriptions", subscription).await.expect(201);
+    client
+        .post(
+            "/events",
+            json!({ "id": "e1", "type": "llm_call", "customer": "acme", "properties": { "tokens": 1 } }),
+        )
+        .await
+        .expect(200);
+    client.advance("2023-12-01T00:00:00Z").await;
+    let invoice = client.get("/invoices").await.expect(200)["data"][0].clone();
+
+    let id = |value: &Value| value["id"].as_str().unwrap().to_owned();
+    let (customer, method, subscription, invoice) =
+        (id(&customer), id(&method), id(&subscription), id(&invoice));
+    let addresses = vec![
+        (Method::GET, format!("/customers/{customer}")),
+        (Method::PATCH, format!("/customers/{customer}")),
+        (Method::DELETE, format!("/customers/{customer}")),
+        (Method::GET, format!("/customers/{customer}/invoices")),
+        (Method::GET, format!("/customers/{customer}/payment-methods")),
+        (Method::POST, format!("/customers/{customer}/payment-methods")),
+        (Method::DELETE, format!("/customers/{customer}/payment-methods/{method}")),
+        (Method::GET, format!("/subscriptions/{subscription}")),
+        (Method::GET, format!("/subscriptions?customer={customer}")),
+        (Method::GET, format!("/invoices?customer={customer}")),
+        (Method::GET, format!("/payments?customer={customer}")),
+        (Method::GET, format!("/events?customer={customer}")),
+        (Method::GET, format!("/invoices/{invoice}")),
+        (Method::GET, format!("/invoices/{invoice}/explain")),
+        (Method::POST, format!("/invoices/{invoice}/finalize")),
+        (Method::POST, format!("/invoices/{invoice}/pay")),
+    ];
+    (client, addresses)
+}
+
+async fn send(client: &Client, method: &Method, path: &str) -> usance_testkit::Reply {
+    let request = client.request(method.clone(), path);
+    let request = match *method {
+        Method::POST if path.ends_with("payment-methods") => {
+            request.json(&json!({ "type": "card", "token": "tok_success" }))
+        }
+        Method::PATCH => request.json(&json!({ "name": "Mine now" })),
+        _ => request,
+    };
+    client.send(request).await
+}
+
+#[tokio::test]
+async fn every_id_of_another_tenant_is_answered_like_an_id_that_nobody_has() {
+    let server = TestServer::start().await;
+    let (owner, addresses) = furnished(&server, "owner").await;
+    let stranger = server.client.tenant("stranger").await;
+    let before = owner.get("/invoices").await.expect(200);
+
+    for (method, path) in &addresses {
+        let refused = send(&stranger, method, path).await.expect_code(404, "not_found");
+        // The last character of an id decides whether it exists: the answer must not.
+        let unknown = send(&stranger, method, &path.replace("_0", "_1")).await.expect_code(404, "not_found");
+        assert_eq!(refused["detail"], unknown["detail"], "{method} {path}");
+    }
+
+    assert_eq!(owner.get("/invoices").await.expect(200), before);
+    assert_eq!(owner.get("/customers/acme").await.expect(200)["name"], "Acme");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn names_that_two_tenants_share_never_meet() {
+    let server = TestServer::start().await;
+    let (one, _) = furnished(&server, "one").await;
+    let (two, _) = furnished(&server, "two").await;
+
+    one.patch("/customers/acme", json!({ "name": "Acme of one" })).await.expect(200);
+    one.post(
+        "/events",
+        json!({ "id": "e2", "type": "llm_call", "customer": "acme", "properties": { "tokens": 1 } }),
+    )
+    .await
+    .expect(200);
+
+    assert_eq!(two.get("/customers/acme").await.expect(200)["name"], "Acme");
+    assert_eq!(two.get("/events?customer=acme").await.expect(200)["data"].as_array().unwrap().len(), 1);
+    assert_eq!(one.get("/events?customer=acme").await.expect(200)["data"].as_array().unwrap().len(), 2);
+    for list in ["/customers", "/meters", "/plans", "/features", "/subscriptions", "/invoices", "/payments"] {
+        let own = two.get(list).await.expect(200);
+        assert!(!own["data"].as_array().unwrap().is_empty(), "{list}");
+        let ids = |list: &Value| {
+            list["data"].as_array().unwrap().iter().map(|item| item["id"].clone()).collect::<Vec<_>>()
+        };
+        let others = ids(&one.get(list).await.expect(200));
+        assert!(ids(&own).iter().all(|id| !others.contains(id)), "{list}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn live_data_does_not_exist_for_a_test_key_and_the_other_way_round() {
+    let server = TestServer::start().await;
+    let registered = server.client.register("modes").await;
+    let key = |name: &str| registered["tenant"][name].as_str().unwrap();
+    let (test, live) =
+        (server.client.with_key(key("api_key_test_secret")), server.client.with_key(key("api_key_secret")));
+    let customer = live
+        .post("/customers", json!({ "external_id": "acme", "name": "Live", "currency": "USD" }))
+        .await
+        .expect(201);
+    let path = format!("/customers/{}", customer["id"].as_str().unwrap());
+
+    test.get(&path).await.expect_code(404, "not_found");
+    test.get("/customers/acme").await.expect_code(404, "not_found");
+    test.post("/customers", json!({ "external_id": "acme", "name": "Test", "currency": "USD" }))
+        .await
+        .expect(201);
+
+    assert_eq!(live.get("/customers/acme").await.expect(200)["name"], "Live");
+    assert_eq!(test.get("/customers/acme").await.expect(200)["name"], "Test");
+    live.get("/test-clock").await.expect_code(422, "test_mode_only");
+    server.stop().await;
+}
