@@ -72,14 +72,12 @@ pub(crate) fn read_currency(faults: &mut Faults, pointer: &str, code: &str) -> O
 
 /// A decimal that can be stored: 28 digits, 12 of them after the point.
 pub(crate) fn read_decimal(faults: &mut Faults, pointer: &str, text: &str) -> Option<Decimal> {
-    match parse_decimal(text).and_then(stored_decimal) {
-        Ok(value) => Some(value),
-        Err(_) => {
-            let detail = format!(
-                "must be a decimal string with at most 16 digits before and {SCALE_MAX} after the point, such as \"0.001\""
-            );
-            faults.add(pointer, "malformed_decimal", detail);
-            None
-        }
+    let value = parse_decimal(text).and_then(stored_decimal).ok();
+    if value.is_none() {
+        let detail = format!(
+            "must be a decimal string with at most 16 digits before and {SCALE_MAX} after the point, such as \"0.001\""
+        );
+        faults.add(pointer, "malformed_decimal", detail);
     }
+    value
 }

@@ -51,14 +51,15 @@ impl From<sqlx::Error> for DbError {
         let Some(code) =
             error.as_database_error().and_then(DatabaseError::code).map(std::borrow::Cow::into_owned)
         else {
-            return match error {
+            let lost = matches!(
+                error,
                 sqlx::Error::Io(_)
-                | sqlx::Error::Tls(_)
-                | sqlx::Error::PoolTimedOut
-                | sqlx::Error::PoolClosed
-                | sqlx::Error::WorkerCrashed => Self::Unavailable(error),
-                other => Self::Other(other),
-            };
+                    | sqlx::Error::Tls(_)
+                    | sqlx::Error::PoolTimedOut
+                    | sqlx::Error::PoolClosed
+                    | sqlx::Error::WorkerCrashed
+            );
+            return if lost { Self::Unavailable(error) } else { Self::Other(error) };
         };
         match code.as_str() {
             "23505" | "23P01" => {

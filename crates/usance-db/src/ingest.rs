@@ -73,7 +73,9 @@ pub async fn find_payload_hashes(
     keys: &[(Scope, Uuid)],
 ) -> Result<Vec<(Scope, Uuid, Vec<u8>)>, DbError> {
     let mut scopes = ScopeColumns::default();
-    keys.iter().for_each(|(scope, _)| scopes.push(*scope));
+    for (scope, _) in keys {
+        scopes.push(*scope);
+    }
     let id_hashes: Vec<Uuid> = keys.iter().map(|(_, id_hash)| *id_hash).collect();
     let rows = sqlx::query!(
         "-- ingest::find_payload_hashes
@@ -203,7 +205,9 @@ pub async fn insert_unbilled(
     received_at: Timestamp,
 ) -> Result<(), DbError> {
     let mut scopes = ScopeColumns::default();
-    rows.iter().for_each(|row| scopes.push(row.scope));
+    for row in rows {
+        scopes.push(row.scope);
+    }
     sqlx::query!(
         "-- ingest::insert_unbilled
         INSERT INTO unbilled_events
@@ -314,7 +318,9 @@ pub struct BucketKey {
 /// Adds folded events to their buckets. No key may come twice.
 pub async fn fold_buckets(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)]) -> Result<(), DbError> {
     let mut scopes = ScopeColumns::default();
-    folds.iter().for_each(|(key, _)| scopes.push(key.scope));
+    for (key, _) in folds {
+        scopes.push(key.scope);
+    }
     let halves = |digest: Uuid| digest.as_u64_pair();
     sqlx::query!(
         "-- ingest::fold_buckets
@@ -363,7 +369,9 @@ pub async fn fold_buckets(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)]) 
 /// Notes values that a unique count has seen.
 pub async fn insert_values(tx: &mut WriterTx, values: &[(BucketKey, Uuid)]) -> Result<(), DbError> {
     let mut scopes = ScopeColumns::default();
-    values.iter().for_each(|(key, _)| scopes.push(key.scope));
+    for (key, _) in values {
+        scopes.push(key.scope);
+    }
     sqlx::query!(
         "-- ingest::insert_values
         INSERT INTO usage_values (tenant_id, livemode, customer_id, meter_id, bucket_start, value_hash)

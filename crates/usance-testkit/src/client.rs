@@ -52,7 +52,7 @@ pub struct Client {
 impl Client {
     /// A client without a key.
     pub fn new(base: &str) -> Self {
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).no_proxy().build().unwrap();
+        let http = reqwest::Client::builder().timeout(Duration::from_mins(1)).no_proxy().build().unwrap();
         Self { http, base: base.to_owned(), key: None }
     }
 

@@ -1,5 +1,7 @@
 //! What the tests share: a database per test, a server per test, and a client that speaks its API.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod client;
 mod database;
 mod server;

@@ -9,8 +9,7 @@ use usance_app::config::{LogFormat, Settings};
 
 /// Sends the log to standard error. At most once in a process.
 pub fn start_log(settings: &Settings) -> anyhow::Result<()> {
-    // The driver tells of every notice of the server; a directive of the settings for the same target wins.
-    let filter = EnvFilter::try_new(format!("sqlx=warn,{}", settings.log)).map_err(|_| {
+    let filter = EnvFilter::try_new(&settings.log).map_err(|_| {
         anyhow!(
             "log (--log, USANCE_LOG) is \"{}\", but must be a level or levels by module, such as info,usance_app=debug",
             settings.log

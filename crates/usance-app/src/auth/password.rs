@@ -29,7 +29,6 @@ impl Default for PasswordHashing {
 
 impl PasswordHashing {
     /// Hashes a password with a fresh salt into a PHC string.
-    #[expect(clippy::disallowed_methods, reason = "the hash is awaited at once; it outlives no request")]
     pub async fn hash(&self, random: &dyn Random, password: SecretString) -> Result<String> {
         let mut salt = [0; SALT_BYTES];
         random.fill(&mut salt);

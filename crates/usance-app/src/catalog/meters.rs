@@ -54,11 +54,11 @@ fn read(cx: &Cx, input: CreateMeter) -> Result<Meter> {
             faults.add("/aggregation", "unknown_aggregation", format!("must be one of {words}"));
         }
         (Some(Aggregation::Count), Some(_)) => {
-            faults.add("/value_property", "not_allowed", "a count reads no property: leave it out")
+            faults.add("/value_property", "not_allowed", "a count reads no property: leave it out");
         }
         (Some(Aggregation::Count), None) => {}
         (Some(_), None) => {
-            faults.add("/value_property", "required", "name the property that carries the value")
+            faults.add("/value_property", "required", "name the property that carries the value");
         }
         (Some(_), Some(property)) => check_text(&mut faults, "/value_property", property),
     }

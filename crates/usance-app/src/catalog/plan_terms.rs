@@ -157,10 +157,10 @@ async fn read_price(
             "there is no meter with this code: create it first",
         ),
         (None, _, true) => {
-            faults.add(&format!("{pointer}/meter"), "required", "a price by usage names its meter")
+            faults.add(&format!("{pointer}/meter"), "required", "a price by usage names its meter");
         }
         (Some(_), Some(_), false) => {
-            faults.add(&format!("{pointer}/meter"), "not_allowed", "a flat price has no meter: leave it out")
+            faults.add(&format!("{pointer}/meter"), "not_allowed", "a flat price has no meter: leave it out");
         }
         (Some(_), Some(_), true) | (None, _, false) => {}
     }

@@ -63,7 +63,7 @@ pub struct Settings {
     pub secret_key: Option<SecretString>,
     /// What the process does, everything by default.
     pub role: Role,
-    /// Directives for the log, such as `info,usance_app=debug`; `info` by default. Not checked yet.
+    /// Directives for the log, such as `info,usance_app=debug`; `info,sqlx=warn` by default. Not checked yet.
     pub log: String,
     /// How log lines are written, for people by default.
     pub log_format: LogFormat,

@@ -62,7 +62,7 @@ fn without_any_source_the_defaults_apply() {
     assert!(settings.pg_bin.is_none());
     assert!(settings.secret_key.is_none());
     assert_eq!(settings.role, Role::All);
-    assert_eq!(settings.log, "info");
+    assert_eq!(settings.log, "info,sqlx=warn");
     assert_eq!(settings.log_format, LogFormat::Text);
     assert_eq!(settings.database_connections, 20);
     assert_eq!(settings.request_timeout, Duration::from_secs(30));

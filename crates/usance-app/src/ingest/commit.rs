@@ -1,6 +1,6 @@
 //! One transaction for the events of many requests.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 use usance_core::{
@@ -252,7 +252,7 @@ pub(super) async fn count(
     for counted in events {
         let date = jiff::tz::Offset::UTC.to_datetime(counted.event.occurred_at);
         months.entry((date.year(), date.month())).or_insert(counted.event.occurred_at);
-        folds.add(&counted)?;
+        folds.add(&counted);
         columns.push(counted.scope, counted.resolved.customer, counted.event);
     }
     for at in months.into_values() {
@@ -268,11 +268,11 @@ struct Folds {
     buckets: BTreeMap<BucketKey, BucketFold>,
     /// Folds that a bucket could not take without losing a digit: they are added by a statement of their own.
     overflow: Vec<(BucketKey, BucketFold)>,
-    values: BTreeMap<(BucketKey, Uuid), ()>,
+    values: BTreeSet<(BucketKey, Uuid)>,
 }
 
 impl Folds {
-    fn add(&mut self, counted: &Counted<'_>) -> Result<(), DbError> {
+    fn add(&mut self, counted: &Counted<'_>) {
         let event = &counted.event;
         let customer: CustomerId = counted.resolved.customer;
         for (meter, value) in counted.resolved.meters.meters.iter().zip(&counted.resolved.values) {
@@ -294,10 +294,9 @@ impl Folds {
                 }
             }
             if let MeterValue::Hash(hash) = value {
-                self.values.insert((key, *hash), ());
+                self.values.insert((key, *hash));
             }
         }
-        Ok(())
     }
 
     async fn store(self, tx: &mut WriterTx) -> Result<(), DbError> {
@@ -308,7 +307,7 @@ impl Folds {
         for fold in self.overflow {
             ingest::fold_buckets(tx, &[fold]).await?;
         }
-        let values: Vec<_> = self.values.into_keys().collect();
+        let values: Vec<_> = self.values.into_iter().collect();
         if !values.is_empty() {
             ingest::insert_values(tx, &values).await?;
         }

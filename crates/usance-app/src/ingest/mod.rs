@@ -178,14 +178,12 @@ impl Ingest {
     pub fn reserve(&self, bytes: usize) -> Result<Room> {
         let wanted = bytes.clamp(1, self.queue_bytes.max(1)).div_ceil(PERMIT_BYTES);
         let permits = u32::try_from(wanted).unwrap_or(u32::MAX);
-        match Arc::clone(&self.room).try_acquire_many_owned(permits) {
-            Ok(permit) => Ok(Room { _permit: permit }),
-            Err(_) => {
-                metrics::counter!("usance_ingest_refused_total").increment(1);
-                let detail = "events arrive faster than they can be stored: send the same request again after the time in Retry-After";
-                Err(Refusal::new(Code::TooManyRequests, detail).with("retry_after_seconds", 1).into())
-            }
+        if let Ok(permit) = Arc::clone(&self.room).try_acquire_many_owned(permits) {
+            return Ok(Room { _permit: permit });
         }
+        metrics::counter!("usance_ingest_refused_total").increment(1);
+        let detail = "events arrive faster than they can be stored: send the same request again after the time in Retry-After";
+        Err(Refusal::new(Code::TooManyRequests, detail).with("retry_after_seconds", 1).into())
     }
 
     /// Stores events and answers when they are durable, in their order. If the caller goes away, they are stored still.

@@ -86,10 +86,10 @@ pub(super) enum Unresolved {
 
 impl Images {
     /// Brings the images up to date for the names that are about to be resolved. The catalogues must be held still.
-    pub(super) async fn refresh<'a>(
+    pub(super) async fn refresh(
         &mut self,
         tx: &mut WriterTx,
-        names: &HashMap<Scope, Vec<&'a str>>,
+        names: &HashMap<Scope, Vec<&str>>,
     ) -> Result<(), DbError> {
         let scopes: Vec<Scope> = names.keys().copied().collect();
         let versions: HashMap<Scope, i64> = catalog_versions::read(tx, &scopes).await?.into_iter().collect();

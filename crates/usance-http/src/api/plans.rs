@@ -1,5 +1,7 @@
 //! Plans.
 
+#![expect(clippy::disallowed_types, reason = "the derived schema of free members names every JSON type")]
+
 use axum::{Json, extract::Path, http::StatusCode, response::Response};
 use futures_util::FutureExt;
 use jiff::Timestamp;

@@ -201,8 +201,8 @@ fn as_bad_request(mut error: ApiError) -> ApiError {
             sentences.push(sentence.into());
         }
     }
-    match error.code() {
-        Code::InvalidField | Code::EmailTaken => error.with_status(StatusCode::BAD_REQUEST),
-        _ => error,
+    if matches!(error.code(), Code::InvalidField | Code::EmailTaken) {
+        return error.with_status(StatusCode::BAD_REQUEST);
     }
+    error
 }

@@ -59,7 +59,7 @@ fn credential(headers: &HeaderMap) -> ApiResult<Credential> {
     if text.starts_with("sk_") || text.starts_with("pk_") {
         return Ok(Credential::ApiKey(SecretString::from(text)));
     }
-    let livemode = match headers.get("usance-mode").map(|value| value.as_bytes()) {
+    let livemode = match headers.get("usance-mode").map(axum::http::HeaderValue::as_bytes) {
         None | Some(b"test") => false,
         Some(b"live") => true,
         Some(_) => return Err(Error::field("Usance-Mode", "unknown_mode", "must be test or live").into()),

@@ -33,7 +33,6 @@ pub struct Cli {
     command: Command,
 }
 
-#[expect(clippy::doc_markdown, reason = "clap shows the text on a terminal, where backticks are noise")]
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Box<ServeArgs>),

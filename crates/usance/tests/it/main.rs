@@ -1,5 +1,7 @@
 //! The integration tests: through the public API and the command line, against a real PostgreSQL.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod api;
 mod isolation;
 mod openapi;
