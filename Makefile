@@ -14,7 +14,7 @@ soak:
 	scripts/install-prerequisites && cargo run --release -p usance-testkit --bin soak
 
 bench:
-	scripts/install-prerequisites && cargo run --release -p usance-testkit --bin bench
+	scripts/install-prerequisites && cargo bench -p usance --bench ingest
 
 lint:
 	cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings

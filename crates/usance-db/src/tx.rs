@@ -55,10 +55,11 @@ impl Db {
             // A begin that was cancelled half-way can leave a transaction open; it must not reach the next borrower.
             .after_release(|connection, _| {
                 Box::pin(async move {
-                    let open: bool = sqlx::query("SELECT now() <> statement_timestamp()")
+                    // The simple protocol: a prepared statement reads two instants even outside a transaction.
+                    let row = sqlx::raw_sql("SELECT now() <> statement_timestamp()")
                         .fetch_one(&mut *connection)
-                        .await?
-                        .try_get(0)?;
+                        .await?;
+                    let open: bool = row.try_get(0)?;
                     if open {
                         sqlx::query("ROLLBACK").execute(&mut *connection).await?;
                     }
