@@ -49,6 +49,10 @@ BEGIN
     IF first_day NOT BETWEEN DATE '2000-01-01' AND DATE '2199-12-01' THEN
         RAISE EXCEPTION 'no event partition for %', month USING ERRCODE = 'check_violation';
     END IF;
+    -- Nearly always it is there: only who makes one waits for others who do.
+    IF to_regclass(name) IS NOT NULL THEN
+        RETURN;
+    END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended('event_partitions', 0));
     IF to_regclass(name) IS NOT NULL THEN
         RETURN;
