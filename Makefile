@@ -11,7 +11,7 @@ test:
 	scripts/test
 
 soak:
-	scripts/install-prerequisites && cargo run --release -p usance-testkit --bin soak
+	USANCE_KILLS=50 NEXTEST_PROFILE=soak scripts/test -p usance kill::
 
 bench:
 	scripts/install-prerequisites && cargo bench -p usance --bench ingest

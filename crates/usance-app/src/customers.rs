@@ -1,8 +1,10 @@
 //! Customers and their payment methods.
 
+use std::collections::BTreeMap;
+
 use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use usance_core::{
     decimal::decimal_text,
     ids::{CustomerId, PaymentMethodId},
@@ -23,7 +25,9 @@ use crate::{
 };
 
 const TAX_RATES_MAX: usize = 10;
-const METADATA_BYTES_MAX: usize = 16 * 1024;
+const MEMBERS_MAX: usize = 50;
+const MEMBER_NAME_LENGTH_MAX: usize = 64;
+const MEMBER_LENGTH_MAX: usize = 500;
 
 /// How a customer is taxed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,9 +54,9 @@ pub struct CreateCustomer {
     /// Name and percent of each rate, or exempt.
     pub tax: Option<Tax>,
     /// Postal address.
-    pub address: Option<Map<String, Value>>,
+    pub address: Option<BTreeMap<String, String>>,
     /// The tenant's own data.
-    pub metadata: Option<Map<String, Value>>,
+    pub metadata: Option<BTreeMap<String, String>>,
 }
 
 /// What is to change of a customer; absent fields stay. The currency never changes.
@@ -69,9 +73,9 @@ pub struct UpdateCustomer {
     /// Applies to invoices from now on.
     pub tax: Option<Tax>,
     /// Postal address.
-    pub address: Option<Map<String, Value>>,
+    pub address: Option<BTreeMap<String, String>>,
     /// The tenant's own data.
-    pub metadata: Option<Map<String, Value>>,
+    pub metadata: Option<BTreeMap<String, String>>,
 }
 
 /// Adds a customer. Events that waited for it are rated.
@@ -149,12 +153,28 @@ fn apply(faults: &mut Faults, customer: &mut Customer, input: UpdateCustomer) {
         ("/metadata", input.metadata, &mut customer.metadata),
     ] {
         if let Some(members) = input {
-            let value = Value::Object(members);
-            let text = value.to_string();
-            if text.len() > METADATA_BYTES_MAX || text.contains("\\u0000") {
-                faults.add(pointer, "too_large", "must have at most 16 KiB and no NUL character");
-            }
-            *field = value;
+            check_members(faults, pointer, &members);
+            *field = json!(members);
+        }
+    }
+}
+
+fn check_members(faults: &mut Faults, pointer: &str, members: &BTreeMap<String, String>) {
+    if members.len() > MEMBERS_MAX {
+        faults.add(pointer, "too_many", format!("must have at most {MEMBERS_MAX} members"));
+        return;
+    }
+    for (name, value) in members {
+        let pointer = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
+        if name.contains('\0') || value.contains('\0') {
+            faults.add(&pointer, "unstorable_text", "must not hold a NUL character, which cannot be stored");
+        }
+        if name.chars().count() > MEMBER_NAME_LENGTH_MAX {
+            let detail = format!("its name must have at most {MEMBER_NAME_LENGTH_MAX} characters");
+            faults.add(&pointer, "name_too_long", detail);
+        }
+        if value.chars().count() > MEMBER_LENGTH_MAX {
+            faults.add(&pointer, "too_long", format!("must have at most {MEMBER_LENGTH_MAX} characters"));
         }
     }
 }

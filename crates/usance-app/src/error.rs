@@ -48,6 +48,7 @@ pub enum Code {
     PayloadTooLarge,
     MethodNotAllowed,
     IdempotencyKeyReused,
+    IdempotencyKeyInUse,
     EmailTaken,
     MeterExists,
     FeatureExists,
@@ -77,7 +78,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::NotFound,
         Self::Unauthorized,
         Self::Forbidden,
@@ -87,6 +88,7 @@ impl Code {
         Self::PayloadTooLarge,
         Self::MethodNotAllowed,
         Self::IdempotencyKeyReused,
+        Self::IdempotencyKeyInUse,
         Self::EmailTaken,
         Self::MeterExists,
         Self::FeatureExists,
@@ -126,6 +128,7 @@ impl Code {
             Self::PayloadTooLarge => "payload_too_large",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::IdempotencyKeyInUse => "idempotency_key_in_use",
             Self::EmailTaken => "email_taken",
             Self::MeterExists => "meter_exists",
             Self::FeatureExists => "feature_exists",

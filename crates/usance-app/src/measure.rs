@@ -35,7 +35,9 @@ pub(crate) async fn measure(
     let mut values = Vec::new();
     let mut ragged: Option<BucketFold> = None;
     for edge in edges {
-        for (at, id_hash, properties) in events::list_span(tx, customer, &meter.event_type, edge).await? {
+        // Events that were received before the meter was there are in no bucket either.
+        let spanned = events::list_span(tx, customer, &meter.event_type, edge, meter.created_at).await?;
+        for (at, id_hash, properties) in spanned {
             let fold = fold_stored(meter, at, id_hash, &properties, &mut values)?;
             match &mut ragged {
                 Some(total) => total.merge(&fold).map_err(RateError::from)?,
@@ -72,10 +74,9 @@ pub(crate) async fn measure(
                 .unwrap_or_default()
         }
     };
-    Ok(Measured {
-        quantity: stored_decimal(quantity).map_err(RateError::from)?,
-        events: event_set(&total, ragged.as_ref()),
-    })
+    // Corrections may outweigh the usage; nobody is paid for using less than nothing.
+    let quantity = stored_decimal(quantity).map_err(RateError::from)?.max(Decimal::ZERO);
+    Ok(Measured { quantity, events: event_set(&total, ragged.as_ref()) })
 }
 
 fn event_set(total: &usage::BucketTotal, ragged: Option<&BucketFold>) -> EventSet {

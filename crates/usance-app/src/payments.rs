@@ -1,7 +1,10 @@
 //! Collecting invoices. The intent is noted before the gateway is called and the outcome after, each in a transaction of
 //! its own; an outcome that is not known blocks further attempts until a look-up tells.
 
-use jiff::SignedDuration;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use usance_core::{
     ids::{InvoiceId, PaymentId},
@@ -18,7 +21,7 @@ use usance_db::{
 use crate::{
     Cx,
     error::{Code, Error, Refusal, Result},
-    gateway::{ChargeOutcome, ChargeRequest},
+    gateway::{ChargeOutcome, ChargeRequest, NOT_RECEIVED},
     invoicing::{apply, reference},
     outbox::announce,
     subscriptions::find_filter,
@@ -27,6 +30,10 @@ use crate::{
 
 /// When an unanswered charge is looked up, in the tenant's time.
 const RESOLVE_AFTER: SignedDuration = SignedDuration::from_mins(5);
+/// How long a gateway may take; afterwards its answer counts as lost.
+const GATEWAY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a charge may still be under way, by the wall clock: the gateway's time and as much to note the outcome.
+const IN_FLIGHT: SignedDuration = SignedDuration::from_secs(60);
 
 /// Pays an invoice on request with the customer's newest payment method.
 pub async fn pay(cx: &Cx, id: InvoiceId) -> Result<()> {
@@ -34,7 +41,12 @@ pub async fn pay(cx: &Cx, id: InvoiceId) -> Result<()> {
     let invoice = invoices::find(&mut tx, id).await?.ok_or_else(|| Error::not_found("invoice"))?;
     drop(tx);
     require_payable(&invoice)?;
-    let payment = attempt(cx, id).await?.ok_or_else(|| {
+    let mut payment = attempt(cx, id).await?;
+    if payment.as_ref().and_then(|payment| payment.failure_code.as_deref()) == Some(NOT_RECEIVED) {
+        // An earlier attempt turned out never to have arrived: this request is still to be carried out.
+        payment = attempt(cx, id).await?;
+    }
+    let payment = payment.ok_or_else(|| {
         Error::refused(
             Code::NoPaymentMethod,
             "the customer has no payment method: add one with POST /customers/{customer}/payment-methods",
@@ -103,15 +115,11 @@ async fn attempt(cx: &Cx, id: InvoiceId) -> Result<Option<Payment>> {
     };
     payments::insert(&mut tx, &payment).await?;
     // Should this process end during the call, the payment is looked up.
-    let resolve_at = cx
-        .tenant_now(&mut tx)
-        .await?
-        .saturating_add(RESOLVE_AFTER)
-        .map_err(|_| Error::Internal("time ends"))?;
+    let resolve_at = after(cx.tenant_now(&mut tx).await?, RESOLVE_AFTER)?;
     work::schedule(&mut tx, work::Kind::ResolvePayment, payment.id.uuid(), resolve_at).await?;
     let request = charge_request(&payment, method.gateway_reference)?;
     tx.commit().await?;
-    let outcome = cx.app.gateways.find(&payment.gateway)?.charge(request).await;
+    let outcome = within_limit(cx.app.gateways.find(&payment.gateway)?.charge(request)).await;
     record(cx, payment.id, outcome).await.map(Some)
 }
 
@@ -126,15 +134,43 @@ async fn finish_open(cx: &Cx, open: Payment) -> Result<Payment> {
     look_up(cx, open).await
 }
 
+async fn within_limit(call: BoxFuture<'_, ChargeOutcome>) -> ChargeOutcome {
+    tokio::time::timeout(GATEWAY_TIMEOUT, call).await.unwrap_or(ChargeOutcome::Unknown)
+}
+
 /// Finds out what became of a payment whose answer was lost. A settled payment stays as it is.
 pub(crate) async fn resolve(cx: &Cx, id: PaymentId) -> Result<()> {
     let mut tx = cx.begin().await?;
     let payment = payments::lock(&mut tx, id).await?.ok_or(Error::Internal("due work names no payment"))?;
-    drop(tx);
-    if matches!(payment.status.as_str(), "processing" | "unknown") {
-        look_up(cx, payment).await?;
+    let age = cx.now.duration_since(payment.created_at);
+    match payment.status.as_str() {
+        // A test clock may have jumped over the minutes that the gateway has by the wall clock.
+        "processing" if age < IN_FLIGHT => {
+            let due_at = after(cx.tenant_now(&mut tx).await?, RESOLVE_AFTER)?;
+            payments::postpone_look_up(&mut tx, id, due_at).await?;
+            return Ok(tx.commit().await?);
+        }
+        "processing" | "unknown" => {}
+        _ => return Ok(()),
     }
+    drop(tx);
+    look_up(cx, payment).await?;
     Ok(())
+}
+
+fn after(now: Timestamp, delay: SignedDuration) -> Result<Timestamp> {
+    now.saturating_add(delay).map_err(|_| Error::Internal("time ends"))
+}
+
+/// When a payment of this age is looked up again: after 5 minutes, in its first day each hour, then each day.
+fn look_up_delay(age: SignedDuration) -> SignedDuration {
+    if age < SignedDuration::from_hours(1) {
+        RESOLVE_AFTER
+    } else if age < SignedDuration::from_hours(24) {
+        SignedDuration::from_hours(1)
+    } else {
+        SignedDuration::from_hours(24)
+    }
 }
 
 async fn look_up(cx: &Cx, payment: Payment) -> Result<Payment> {
@@ -143,7 +179,14 @@ async fn look_up(cx: &Cx, payment: Payment) -> Result<Payment> {
     drop(tx);
     let method = method.ok_or(Error::Internal("a payment has no payment method"))?;
     let request = charge_request(&payment, method.gateway_reference)?;
-    let outcome = cx.app.gateways.find(&payment.gateway)?.look_up(request).await;
+    let outcome = within_limit(cx.app.gateways.find(&payment.gateway)?.look_up(request)).await;
+    if outcome == ChargeOutcome::Unknown {
+        let mut tx = cx.begin().await?;
+        let delay = look_up_delay(cx.now.duration_since(payment.created_at));
+        let due_at = after(cx.tenant_now(&mut tx).await?, delay)?;
+        payments::postpone_look_up(&mut tx, payment.id, due_at).await?;
+        tx.commit().await?;
+    }
     record(cx, payment.id, outcome).await
 }
 
@@ -154,35 +197,69 @@ fn charge_request(payment: &Payment, payment_method: String) -> Result<ChargeReq
     Ok(ChargeRequest { idempotency_key: payment.id, payment_method, amount })
 }
 
-/// Notes an outcome once; a payment that is settled stays as it is.
+/// Notes an outcome once. What is settled stays as it is, except that money that was taken is never overlooked.
 async fn record(cx: &Cx, id: PaymentId, outcome: ChargeOutcome) -> Result<Payment> {
     let mut tx = cx.begin().await?;
     let mut payment = payments::lock(&mut tx, id).await?.ok_or(Error::Internal("a payment has vanished"))?;
-    if matches!(payment.status.as_str(), "succeeded" | "failed") {
-        return Ok(payment);
-    }
-    let event_type = match outcome {
-        ChargeOutcome::Succeeded { reference } => {
+    let before = payment.status.clone();
+    let status = match (before.as_str(), outcome) {
+        ("succeeded", _)
+        | ("failed", ChargeOutcome::Declined { .. })
+        | ("failed" | "unknown", ChargeOutcome::Unknown) => return Ok(payment),
+        ("failed", ChargeOutcome::Succeeded { reference }) => {
+            payment.gateway_reference = Some(reference);
+            if !is_owed(&mut tx, &payment).await? {
+                return park_duplicate(cx, tx, payment).await;
+            }
+            payment.failure_code = None;
+            settle(cx, &mut tx, &payment).await?;
+            "succeeded"
+        }
+        (_, ChargeOutcome::Succeeded { reference }) => {
             payment.gateway_reference = Some(reference);
             settle(cx, &mut tx, &payment).await?;
             "succeeded"
         }
-        ChargeOutcome::Declined { code } => {
+        (before, ChargeOutcome::Declined { code }) => {
+            if before == "processing" && code == NOT_RECEIVED {
+                // The process ended between the intent and the call: nobody has tried to collect yet.
+                let now = cx.tenant_now(&mut tx).await?;
+                work::schedule(&mut tx, work::Kind::CollectInvoice, payment.invoice_id.uuid(), now).await?;
+            }
             payment.failure_code = Some(code);
             announce_failure(cx, &mut tx, &payment).await?;
             "failed"
         }
-        ChargeOutcome::Unknown => "unknown",
+        (_, ChargeOutcome::Unknown) => "unknown",
     };
-    event_type.clone_into(&mut payment.status);
+    status.clone_into(&mut payment.status);
     payments::set_status(&mut tx, &payment, cx.now).await?;
-    announce(
-        cx,
-        &mut tx,
-        &format!("payment.{event_type}"),
-        json!({ "id": payment.id, "invoice": payment.invoice_id }),
-    )
-    .await?;
+    announce_payment(cx, &mut tx, &payment, status).await?;
+    tx.commit().await?;
+    Ok(payment)
+}
+
+async fn announce_payment(cx: &Cx, tx: &mut TenantTx, payment: &Payment, what: &str) -> Result<()> {
+    let data = json!({ "id": payment.id, "invoice": payment.invoice_id });
+    announce(cx, tx, &format!("payment.{what}"), data).await
+}
+
+/// Whether the invoice still waits for the money that a payment took, and no other payment may take it.
+async fn is_owed(tx: &mut TenantTx, payment: &Payment) -> Result<bool> {
+    let invoice =
+        invoices::lock(tx, payment.invoice_id).await?.ok_or(Error::Internal("a payment has no invoice"))?;
+    Ok(require_payable(&invoice).is_ok() && payments::find_effective(tx, payment.invoice_id).await?.is_none())
+}
+
+/// Keeps the trace of money that was taken after the payment had failed and another took its place: a person must give
+/// it back.
+async fn park_duplicate(cx: &Cx, mut tx: TenantTx, payment: Payment) -> Result<Payment> {
+    let reason = "a payment that had failed took money that is not owed any more: it must be given back";
+    tracing::error!(payment = %payment.id, invoice = %payment.invoice_id, reason);
+    payments::set_status(&mut tx, &payment, cx.now).await?;
+    let now = cx.tenant_now(&mut tx).await?;
+    payments::park(&mut tx, payment.id, now, reason).await?;
+    announce_payment(cx, &mut tx, &payment, "duplicate").await?;
     tx.commit().await?;
     Ok(payment)
 }
@@ -208,3 +285,6 @@ pub async fn list(tx: &mut TenantTx, customer: Option<&str>, page: PageRequest) 
     let customer = find_filter(tx, customer).await?;
     Ok(payments::list(tx, customer, page).await?)
 }
+
+#[cfg(test)]
+mod tests;

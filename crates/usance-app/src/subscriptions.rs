@@ -19,11 +19,9 @@ use crate::{
     customers,
     error::{Code, Error, Result},
     outbox::announce,
+    test_clock::check_instant,
     work,
 };
-
-/// The earliest start, and with it the earliest month that usage is kept for: 2000-01-01.
-const START_MIN_SECONDS: i64 = 946_684_800;
 
 /// A new subscription.
 #[derive(Debug)]
@@ -53,23 +51,19 @@ pub struct SubscriptionOfPlan {
 pub async fn create(cx: &Cx, tx: &mut TenantTx, input: CreateSubscription) -> Result<SubscriptionOfPlan> {
     let tenant_now = cx.tenant_now(tx).await?;
     let start_at = input.start_at.unwrap_or(tenant_now);
-    if start_at.as_second() < START_MIN_SECONDS {
-        return Err(Error::field("/start_at", "out_of_range", "must not be before 2000-01-01"));
-    }
+    check_instant("/start_at", start_at, cx.now)?;
     let quantity = input.quantity.unwrap_or(1);
     if quantity < 0 {
         return Err(Error::field("/quantity", "out_of_range", "must not be negative"));
     }
     tx.lock_catalog().await?;
-    let customer = customers::get(tx, &input.customer).await.map_err(|_| {
-        Error::field(
-            "/customer",
-            "unknown_customer",
-            "there is no customer with this id or external_id: create it first",
-        )
+    let customer = customers::get(tx, &input.customer).await.map_err(|error| {
+        let detail = "there is no customer with this id or external_id: create it first";
+        name_missing(error, "/customer", "unknown_customer", detail)
     })?;
-    let plan = plans::get(tx, &input.plan).await.map_err(|_| {
-        Error::field("/plan", "unknown_plan", "there is no plan with this code: create it first")
+    let plan = plans::get(tx, &input.plan).await.map_err(|error| {
+        let detail = "there is no plan with this code: create it first";
+        name_missing(error, "/plan", "unknown_plan", detail)
     })?;
     if plan.version.currency != customer.currency {
         let detail =
@@ -105,6 +99,12 @@ pub async fn create(cx: &Cx, tx: &mut TenantTx, input: CreateSubscription) -> Re
     )
     .await?;
     Ok(SubscriptionOfPlan { subscription, plan: plan.plan.code, plan_version: plan.version.version })
+}
+
+/// Names the field if what it names does not exist; any other error stays.
+fn name_missing(error: Error, pointer: &str, code: &'static str, detail: &'static str) -> Error {
+    let missing = matches!(&error, Error::Refused(refusal) if refusal.code == Code::NotFound);
+    if missing { Error::field(pointer, code, detail) } else { error }
 }
 
 /// The rhythm of a subscription's periods, in the customer's time zone.

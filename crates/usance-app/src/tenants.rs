@@ -24,6 +24,7 @@ use crate::{
 
 const SLUG_LENGTH_MAX: usize = 48;
 const SLUG_SUFFIX_LENGTH: usize = 6;
+const SLUG_ATTEMPTS_MAX: usize = 5;
 const WEBHOOK_SECRET_LENGTH: usize = 32;
 const REFRESH_TOKEN_LENGTH: usize = 43;
 
@@ -132,7 +133,27 @@ pub async fn register(app: &App, input: RegisterTenant) -> Result<RegisteredTena
         is_active: true,
         created_at: now,
     };
-    store(app, tenant, owner, webhook_secret.into(), now).await
+    store_under_free_slug(app, tenant, owner, webhook_secret.into(), now).await
+}
+
+/// Of tenants of one name that register at the same moment, one gets the name and the others a random end.
+async fn store_under_free_slug(
+    app: &App,
+    mut tenant: Tenant,
+    owner: Member,
+    webhook_secret: SecretString,
+    now: Timestamp,
+) -> Result<RegisteredTenant> {
+    let wanted = tenant.slug.clone();
+    for _ in 1..SLUG_ATTEMPTS_MAX {
+        match store(app, tenant.clone(), owner.clone(), webhook_secret.clone(), now).await {
+            Err(Error::Db(error)) if error.is_conflict("tenants_slug_key") => {
+                tenant.slug = with_random_end(app, &wanted);
+            }
+            outcome => return outcome,
+        }
+    }
+    store(app, tenant, owner, webhook_secret, now).await
 }
 
 fn check_webhook_url(faults: &mut Faults, text: &str) {
@@ -226,6 +247,10 @@ async fn free_slug(app: &App, company_name: &str) -> Result<String> {
     if !tenants::slug_exists(&mut tx, slug).await? {
         return Ok(slug.to_owned());
     }
+    Ok(with_random_end(app, slug))
+}
+
+fn with_random_end(app: &App, slug: &str) -> String {
     let suffix = api_key::random_text(app.random.as_ref(), SLUG_SUFFIX_LENGTH).to_lowercase();
-    Ok(format!("{slug}-{suffix}"))
+    format!("{slug}-{suffix}")
 }

@@ -26,9 +26,27 @@ pub async fn get(cx: &Cx, tx: &mut TenantTx) -> Result<(Timestamp, bool)> {
     Ok((frozen_at.unwrap_or(cx.now), frozen_at.is_some()))
 }
 
+/// The earliest instant of a tenant's time: 2015-01-01. Months from here on get a partition when they are used.
+const TIME_MIN_SECONDS: i64 = 1_420_070_400;
+/// How far a tenant's time may lie ahead of the wall clock.
+const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(5 * 366 * 24);
+
+/// Refuses an instant that no tenant can reach.
+pub(crate) fn check_instant(pointer: &str, at: Timestamp, wall_now: Timestamp) -> Result<()> {
+    if at.as_second() < TIME_MIN_SECONDS || at.duration_since(wall_now) > AHEAD_MAX {
+        return Err(Error::field(
+            pointer,
+            "out_of_range",
+            "must lie between 2015-01-01 and five years from now",
+        ));
+    }
+    Ok(())
+}
+
 /// Starts the clock at any time, as long as there is no subscription whose periods would be torn.
 pub async fn set(cx: &Cx, tx: &mut TenantTx, now: Timestamp) -> Result<Timestamp> {
     require_test_mode(cx)?;
+    check_instant("/now", now, cx.now)?;
     tx.lock_catalog().await?;
     if subscriptions::any(tx).await? {
         return Err(Error::refused(
@@ -52,6 +70,7 @@ pub async fn advance(cx: &Cx, to: Timestamp) -> Result<Timestamp> {
         )
     })?;
     drop(tx);
+    check_instant("/to", to, cx.now)?;
     if to < from {
         return Err(Error::refused(
             Code::TestClockBackwards,

@@ -16,6 +16,8 @@ use crate::{
 
 /// How often a piece of work is tried before it is parked.
 const ATTEMPTS_MAX: i32 = 8;
+/// How long work that calls the outside world is kept from others; should this process end, it is taken up again.
+const LEASE: SignedDuration = SignedDuration::from_mins(1);
 /// Tenants with due work that one round of the worker looks at.
 const SCOPES_PER_ROUND: i64 = 100;
 /// Work that one tenant gets done before the next one's turn.
@@ -83,7 +85,13 @@ pub async fn run_due(app: &App) -> Result<bool> {
     drop(tx);
     let mut any = false;
     for scope in scopes {
-        any |= run_due_of(app, scope).await?;
+        match run_due_of(app, scope).await {
+            Ok(done) => any |= done,
+            // One tenant's trouble must not keep the others waiting.
+            Err(error) => {
+                tracing::error!(tenant = %scope.tenant, error = chain(&error), "Due work could not be run");
+            }
+        }
     }
     Ok(any)
 }
@@ -93,7 +101,7 @@ async fn run_due_of(app: &App, scope: Scope) -> Result<bool> {
         let cx = Cx::of_work(app, scope);
         let mut tx = cx.begin().await?;
         let now = cx.tenant_now(&mut tx).await?;
-        let Some(work) = due_work::claim(&mut tx, now, cx.now).await? else { return Ok(done > 0) };
+        let Some(work) = due_work::claim(&mut tx, now, cx.now, cx.now).await? else { return Ok(done > 0) };
         run(&cx, tx, work).await?;
     }
     Ok(true)
@@ -105,7 +113,7 @@ pub(crate) async fn run_until(cx: &Cx, to: Timestamp) -> Result<()> {
         // A failure is tried again at once: in test mode nobody waits for a back-off.
         let cx = Cx { now: cx.app.now(), ..cx.clone() };
         let mut tx = cx.begin().await?;
-        let Some(work) = due_work::claim(&mut tx, to, Timestamp::MAX).await? else {
+        let Some(work) = due_work::claim(&mut tx, to, Timestamp::MAX, cx.now).await? else {
             if !due_work::is_pending(&mut tx, to).await? {
                 return Ok(());
             }
@@ -117,7 +125,7 @@ pub(crate) async fn run_until(cx: &Cx, to: Timestamp) -> Result<()> {
         drop(tx);
         test_clock::move_to(&cx, work.due_at).await?;
         let mut tx = cx.begin().await?;
-        if let Some(work) = due_work::claim(&mut tx, work.due_at, Timestamp::MAX).await? {
+        if let Some(work) = due_work::claim(&mut tx, work.due_at, Timestamp::MAX, cx.now).await? {
             run(&cx, tx, work).await?;
         }
     }
@@ -146,27 +154,41 @@ async fn run_kind(cx: &Cx, mut tx: TenantTx, kind: Kind, work: &DueWork) -> Resu
             Ok(tx.commit().await?)
         }
         Kind::ClosePeriod => {
+            // From here until the commit, no event is accepted into the period that is closed.
+            tx.lock_catalog().await?;
+            if let Some(rating) = due_work::find_open(&mut tx, Kind::RateUnbilled.as_str()).await? {
+                // Events that wait may belong to the period: they are counted first, and this work is claimed again.
+                drop(tx);
+                ingest::rate_unbilled(&cx.app, cx.scope).await?;
+                return complete(cx, &rating).await;
+            }
             due_work::complete(&mut tx, work).await?;
             invoicing::close_period(cx, &mut tx, subscription, work.due_at).await?;
             Ok(tx.commit().await?)
         }
         Kind::CollectInvoice => {
-            // The claim ends here, so that no transaction is open during the call; a second worker finds the payment.
-            drop(tx);
+            lease(cx, tx, work).await?;
             payments::collect(cx, InvoiceId::from_uuid(work.subject_id)).await?;
             complete(cx, work).await
         }
         Kind::ResolvePayment => {
-            drop(tx);
+            lease(cx, tx, work).await?;
             payments::resolve(cx, PaymentId::from_uuid(work.subject_id)).await?;
             complete(cx, work).await
         }
         Kind::RateUnbilled => {
-            drop(tx);
+            lease(cx, tx, work).await?;
             ingest::rate_unbilled(&cx.app, cx.scope).await?;
             complete(cx, work).await
         }
     }
+}
+
+/// Ends the claim's transaction and keeps the work by a lease, so that nothing is locked during a call to the outside.
+async fn lease(cx: &Cx, mut tx: TenantTx, work: &DueWork) -> Result<()> {
+    let until = cx.now.saturating_add(LEASE).unwrap_or(cx.now);
+    due_work::lease(&mut tx, work, until).await?;
+    Ok(tx.commit().await?)
 }
 
 async fn complete(cx: &Cx, work: &DueWork) -> Result<()> {

@@ -118,18 +118,21 @@ CREATE POLICY system ON test_clocks FOR SELECT TO usance_system USING (true);
 GRANT SELECT, INSERT, UPDATE ON test_clocks TO usance_app;
 GRANT SELECT ON test_clocks TO usance_system;
 
--- The answer to a request that carried an Idempotency-Key, written in the transaction of its effect.
+-- The answer to a request that carried an Idempotency-Key, written in the transaction of its effect; or, of a request
+-- that takes several transactions, the note that it runs.
 CREATE TABLE idempotency_keys (
     tenant_id     uuid NOT NULL REFERENCES tenants,
     livemode      boolean NOT NULL,
-    route         text NOT NULL, -- method and path
+    route         text NOT NULL, -- SHA-256 of method and path, hexadecimal
     key           text NOT NULL,
     request_hash  bytea NOT NULL,
-    status        smallint, -- null only inside the transaction that claims the key
+    status        smallint, -- null while the request runs
     body          bytea,
     created_at    timestamptz NOT NULL,
     expires_at    timestamptz NOT NULL,
-    PRIMARY KEY (tenant_id, livemode, route, key)
+    locked_until  timestamptz, -- while the request runs: when it counts as lost and may run again
+    PRIMARY KEY (tenant_id, livemode, route, key),
+    CONSTRAINT idempotency_keys_locked_until_check CHECK ((status IS NULL) = (locked_until IS NOT NULL))
 );
 CALL protect_tenant_table('idempotency_keys');
 GRANT SELECT, INSERT, UPDATE, DELETE ON idempotency_keys TO usance_app;
@@ -159,6 +162,7 @@ CREATE TABLE due_work (
     revision    integer NOT NULL DEFAULT 0, -- counts how often it was planned anew
     attempts    integer NOT NULL DEFAULT 0,
     retry_at    timestamptz, -- wall clock; not before this after a failure
+    leased_until  timestamptz, -- wall clock; somebody is at it, outside a transaction
     last_error  text,
     parked      boolean NOT NULL DEFAULT false, -- gave up: a person must look
     PRIMARY KEY (tenant_id, livemode, kind, subject_id)

@@ -34,7 +34,7 @@ pub async fn schedule(
         "-- due_work::schedule
         INSERT INTO due_work AS w (tenant_id, livemode, kind, subject_id, due_at) VALUES ($1, $2, $3, $4, $5)
         ON CONFLICT (tenant_id, livemode, kind, subject_id) DO UPDATE
-            SET due_at = least(w.due_at, excluded.due_at), revision = w.revision + 1, attempts = 0, retry_at = NULL, parked = false",
+            SET due_at = least(w.due_at, excluded.due_at), revision = w.revision + 1, attempts = 0, retry_at = NULL, leased_until = NULL, parked = false",
         tenant,
         livemode,
         kind,
@@ -46,11 +46,12 @@ pub async fn schedule(
     Ok(())
 }
 
-/// Takes the earliest work that is due by `by`, unless another transaction has it. Of works due at the same time, those
+/// Takes the earliest work that is due by `by` and may be tried by `retry_by`, unless another transaction or lease has it. Of works due at the same time, those
 /// later in the alphabet come first: `rate_unbilled` before `close_period`.
 pub async fn claim(
     tx: &mut TenantTx,
     by: Timestamp,
+    retry_by: Timestamp,
     wall_now: Timestamp,
 ) -> Result<Option<DueWork>, DbError> {
     let (tenant, livemode) = tx.keys();
@@ -59,13 +60,39 @@ pub async fn claim(
         SELECT kind, subject_id, due_at, revision, attempts
         FROM due_work
         WHERE tenant_id = $1 AND livemode = $2 AND NOT parked AND due_at <= $3 AND (retry_at IS NULL OR retry_at <= $4)
+            AND (leased_until IS NULL OR leased_until <= $5)
         ORDER BY due_at, kind DESC, subject_id
         LIMIT 1
         FOR UPDATE SKIP LOCKED",
         tenant,
         livemode,
         by.to_sqlx(),
+        retry_by.to_sqlx(),
         wall_now.to_sqlx(),
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(row.map(|row| DueWork {
+        kind: row.kind,
+        subject_id: row.subject_id,
+        due_at: row.due_at.to_jiff(),
+        revision: row.revision,
+        attempts: row.attempts,
+    }))
+}
+
+/// Finds work of a kind that is not parked, whoever may hold it.
+pub async fn find_open(tx: &mut TenantTx, kind: &str) -> Result<Option<DueWork>, DbError> {
+    let (tenant, livemode) = tx.keys();
+    let row = sqlx::query!(
+        "-- due_work::find_open
+        SELECT kind, subject_id, due_at, revision, attempts
+        FROM due_work
+        WHERE tenant_id = $1 AND livemode = $2 AND kind = $3 AND NOT parked
+        LIMIT 1",
+        tenant,
+        livemode,
+        kind,
     )
     .fetch_optional(tx.connection())
     .await?;
@@ -95,6 +122,23 @@ pub async fn is_pending(tx: &mut TenantTx, by: Timestamp) -> Result<bool, DbErro
     Ok(row.pending)
 }
 
+/// Keeps claimed work from others beyond this transaction, until it is done, fails or the lease ends.
+pub async fn lease(tx: &mut TenantTx, work: &DueWork, until: Timestamp) -> Result<(), DbError> {
+    let (tenant, livemode) = tx.keys();
+    sqlx::query!(
+        "-- due_work::lease
+        UPDATE due_work SET leased_until = $5 WHERE tenant_id = $1 AND livemode = $2 AND kind = $3 AND subject_id = $4",
+        tenant,
+        livemode,
+        work.kind,
+        work.subject_id,
+        until.to_sqlx(),
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
 /// Removes work that is done, unless it was planned anew since it was claimed.
 pub async fn complete(tx: &mut TenantTx, work: &DueWork) -> Result<(), DbError> {
     let (tenant, livemode) = tx.keys();
@@ -122,7 +166,7 @@ pub async fn fail(
     let (tenant, livemode) = tx.keys();
     sqlx::query!(
         "-- due_work::fail
-        UPDATE due_work SET attempts = attempts + 1, last_error = $5, retry_at = $6, parked = $7
+        UPDATE due_work SET attempts = attempts + 1, last_error = $5, retry_at = $6, parked = $7, leased_until = NULL
         WHERE tenant_id = $1 AND livemode = $2 AND kind = $3 AND subject_id = $4",
         tenant,
         livemode,
@@ -145,6 +189,7 @@ pub async fn list_scopes(tx: &mut SystemTx, wall_now: Timestamp, limit: i64) -> 
         FROM due_work w
         LEFT JOIN test_clocks c ON c.tenant_id = w.tenant_id AND NOT w.livemode
         WHERE NOT w.parked AND w.due_at <= coalesce(c.frozen_at, $1) AND (w.retry_at IS NULL OR w.retry_at <= $1)
+            AND (w.leased_until IS NULL OR w.leased_until <= $1)
         GROUP BY w.tenant_id, w.livemode
         ORDER BY min(w.due_at)
         LIMIT $2",

@@ -120,12 +120,15 @@ pub async fn list_unbilled(
     Ok(Page::new(page, events.collect::<Vec<_>>()))
 }
 
-/// Whether any event waits.
+/// Whether any event waits for a change of the catalogue.
 pub async fn any_unbilled(tx: &mut TenantTx) -> Result<bool, DbError> {
     let (tenant, livemode) = tx.keys();
     let row = sqlx::query!(
         r#"-- events::any_unbilled
-        SELECT EXISTS (SELECT FROM unbilled_events WHERE tenant_id = $1 AND livemode = $2) AS "any!""#,
+        SELECT EXISTS (
+            SELECT FROM unbilled_events
+            WHERE tenant_id = $1 AND livemode = $2 AND reason IN ('unknown_meter', 'unknown_customer', 'no_subscription')
+        ) AS "any!""#,
         tenant,
         livemode,
     )
@@ -134,12 +137,14 @@ pub async fn any_unbilled(tx: &mut TenantTx) -> Result<bool, DbError> {
     Ok(row.any)
 }
 
-/// Reads a customer's events of one type within a span that no bucket fits: time, id hash and properties.
+/// Reads a customer's events of one type within a span that no bucket fits, as far as they were received from an instant
+/// on: time, id hash and properties.
 pub async fn list_span(
     tx: &mut TenantTx,
     customer: CustomerId,
     event_type: &str,
     span: Period,
+    received_from: Timestamp,
 ) -> Result<Vec<(Timestamp, Uuid, String)>, DbError> {
     let (tenant, livemode) = tx.keys();
     let rows = sqlx::query!(
@@ -147,6 +152,7 @@ pub async fn list_span(
         SELECT occurred_at, id_hash, properties::text AS "properties!"
         FROM events
         WHERE tenant_id = $1 AND livemode = $2 AND customer_id = $3 AND type = $4 AND occurred_at >= $5 AND occurred_at < $6
+            AND received_at >= $7
         ORDER BY occurred_at, id_hash"#,
         tenant,
         livemode,
@@ -154,6 +160,7 @@ pub async fn list_span(
         event_type,
         span.start.to_sqlx(),
         span.end.to_sqlx(),
+        received_from.to_sqlx(),
     )
     .fetch_all(tx.connection())
     .await?;

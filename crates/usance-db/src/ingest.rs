@@ -4,25 +4,20 @@
 
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
-use rust_decimal::Decimal;
-use usance_core::{
-    ids::{CustomerId, MeterId, SubscriptionId, TenantId},
-    metering::BucketFold,
-    period::Period,
-};
+use usance_core::ids::{CustomerId, MeterId, SubscriptionId, TenantId};
 use uuid::Uuid;
 
 use crate::{DbError, Scope, WriterTx};
 
 /// Columns of a unit of usage that every table shares.
 #[derive(Debug, Default)]
-pub struct ScopeColumns {
-    tenants: Vec<Uuid>,
-    livemodes: Vec<bool>,
+pub(crate) struct ScopeColumns {
+    pub(crate) tenants: Vec<Uuid>,
+    pub(crate) livemodes: Vec<bool>,
 }
 
 impl ScopeColumns {
-    fn push(&mut self, scope: Scope) {
+    pub(crate) fn push(&mut self, scope: Scope) {
         self.tenants.push(scope.tenant.uuid());
         self.livemodes.push(scope.livemode);
     }
@@ -30,61 +25,55 @@ impl ScopeColumns {
 
 /// Event keys to claim.
 #[derive(Debug, Default)]
-pub struct KeyColumns {
+pub struct KeyColumns<'a> {
     scopes: ScopeColumns,
     id_hashes: Vec<Uuid>,
-    payload_hashes: Vec<Vec<u8>>,
+    payload_hashes: Vec<&'a [u8]>,
     occurred_at: Vec<jiff_sqlx::Timestamp>,
 }
 
-impl KeyColumns {
+impl<'a> KeyColumns<'a> {
     /// Adds a row.
-    pub fn push(&mut self, scope: Scope, id_hash: Uuid, payload_hash: &[u8; 32], occurred_at: Timestamp) {
+    pub fn push(&mut self, scope: Scope, id_hash: Uuid, payload_hash: &'a [u8; 32], occurred_at: Timestamp) {
         self.scopes.push(scope);
         self.id_hashes.push(id_hash);
-        self.payload_hashes.push(payload_hash.to_vec());
+        self.payload_hashes.push(payload_hash);
         self.occurred_at.push(occurred_at.to_sqlx());
     }
 }
 
-/// Claims the keys that nobody had; those are returned. A key that another transaction is about to claim is waited for.
-pub async fn claim_keys(tx: &mut WriterTx, keys: &KeyColumns) -> Result<Vec<(Scope, Uuid)>, DbError> {
-    let rows = sqlx::query!(
+/// Claims the keys that nobody had and counts them. A key that another transaction is about to claim is waited for.
+pub async fn claim_keys(tx: &mut WriterTx, keys: &KeyColumns<'_>) -> Result<u64, DbError> {
+    let claimed = sqlx::query!(
         "-- ingest::claim_keys
         INSERT INTO event_keys (tenant_id, livemode, id_hash, payload_hash, occurred_at)
-        SELECT * FROM unnest($1::uuid[], $2::bool[], $3::uuid[], $4::bytea[], $5::timestamptz[])
-        ON CONFLICT DO NOTHING
-        RETURNING tenant_id, livemode, id_hash",
+        SELECT unnest($1::uuid[]), unnest($2::bool[]), unnest($3::uuid[]), unnest($4::bytea[]), unnest($5::timestamptz[])
+        ON CONFLICT DO NOTHING",
         &keys.scopes.tenants,
         &keys.scopes.livemodes,
         &keys.id_hashes,
-        &keys.payload_hashes,
+        &keys.payload_hashes as &[&[u8]],
         &keys.occurred_at as &[jiff_sqlx::Timestamp],
     )
-    .fetch_all(tx.connection())
+    .execute(tx.connection())
     .await?;
-    let scope = |tenant, livemode| Scope { tenant: TenantId::from_uuid(tenant), livemode };
-    Ok(rows.into_iter().map(|row| (scope(row.tenant_id, row.livemode), row.id_hash)).collect())
+    Ok(claimed.rows_affected())
 }
 
-/// Reads the payload hashes of keys that were there before.
-pub async fn find_payload_hashes(
+/// Reads the payload hashes of those keys that this transaction did not claim, because they were there before.
+pub async fn find_known(
     tx: &mut WriterTx,
-    keys: &[(Scope, Uuid)],
+    keys: &KeyColumns<'_>,
 ) -> Result<Vec<(Scope, Uuid, Vec<u8>)>, DbError> {
-    let mut scopes = ScopeColumns::default();
-    for (scope, _) in keys {
-        scopes.push(*scope);
-    }
-    let id_hashes: Vec<Uuid> = keys.iter().map(|(_, id_hash)| *id_hash).collect();
     let rows = sqlx::query!(
-        "-- ingest::find_payload_hashes
+        "-- ingest::find_known
         SELECT k.tenant_id, k.livemode, k.id_hash, k.payload_hash
         FROM unnest($1::uuid[], $2::bool[], $3::uuid[]) AS s (tenant_id, livemode, id_hash)
-        JOIN event_keys k USING (tenant_id, livemode, id_hash)",
-        &scopes.tenants,
-        &scopes.livemodes,
-        &id_hashes,
+        JOIN event_keys k USING (tenant_id, livemode, id_hash)
+        WHERE k.xmin <> pg_current_xact_id()::xid",
+        &keys.scopes.tenants,
+        &keys.scopes.livemodes,
+        &keys.id_hashes,
     )
     .fetch_all(tx.connection())
     .await?;
@@ -97,34 +86,34 @@ pub async fn find_payload_hashes(
 
 /// Events to keep and count.
 #[derive(Debug, Default)]
-pub struct EventColumns {
+pub struct EventColumns<'a> {
     scopes: ScopeColumns,
     customers: Vec<Uuid>,
     occurred_at: Vec<jiff_sqlx::Timestamp>,
     id_hashes: Vec<Uuid>,
-    ids: Vec<String>,
-    types: Vec<String>,
-    properties: Vec<String>,
+    ids: Vec<&'a str>,
+    types: Vec<&'a str>,
+    properties: Vec<&'a str>,
 }
 
 /// What is stored of an event besides whose it is.
-#[derive(Debug)]
-pub struct EventRow {
+#[derive(Debug, Clone, Copy)]
+pub struct EventRow<'a> {
     /// When it happened.
     pub occurred_at: Timestamp,
     /// The first 16 bytes of SHA-256(id).
     pub id_hash: Uuid,
     /// As sent.
-    pub id: String,
+    pub id: &'a str,
     /// As sent.
-    pub event_type: String,
+    pub event_type: &'a str,
     /// Canonical JSON.
-    pub properties: String,
+    pub properties: &'a str,
 }
 
-impl EventColumns {
+impl<'a> EventColumns<'a> {
     /// Adds a row.
-    pub fn push(&mut self, scope: Scope, customer: CustomerId, event: EventRow) {
+    pub fn push(&mut self, scope: Scope, customer: CustomerId, event: EventRow<'a>) {
         self.scopes.push(scope);
         self.customers.push(customer.uuid());
         self.occurred_at.push(event.occurred_at.to_sqlx());
@@ -143,23 +132,22 @@ impl EventColumns {
 /// Adds events whose keys this transaction claimed; the partitions of their months exist.
 pub async fn insert_events(
     tx: &mut WriterTx,
-    events: &EventColumns,
+    events: &EventColumns<'_>,
     received_at: Timestamp,
 ) -> Result<(), DbError> {
     sqlx::query!(
         "-- ingest::insert_events
         INSERT INTO events (tenant_id, livemode, customer_id, occurred_at, id_hash, id, type, properties, received_at)
-        SELECT tenant_id, livemode, customer_id, occurred_at, id_hash, id, type, properties::jsonb, $9
-        FROM unnest($1::uuid[], $2::bool[], $3::uuid[], $4::timestamptz[], $5::uuid[], $6::text[], $7::text[], $8::text[])
-            AS e (tenant_id, livemode, customer_id, occurred_at, id_hash, id, type, properties)",
+        SELECT unnest($1::uuid[]), unnest($2::bool[]), unnest($3::uuid[]), unnest($4::timestamptz[]), unnest($5::uuid[]),
+            unnest($6::text[]), unnest($7::text[]), unnest($8::text[])::jsonb, $9",
         &events.scopes.tenants,
         &events.scopes.livemodes,
         &events.customers,
         &events.occurred_at as &[jiff_sqlx::Timestamp],
         &events.id_hashes,
-        &events.ids,
-        &events.types,
-        &events.properties,
+        &events.ids as &[&str],
+        &events.types as &[&str],
+        &events.properties as &[&str],
         received_at.to_sqlx(),
     )
     .execute(tx.connection())
@@ -232,7 +220,8 @@ pub async fn insert_unbilled(
     Ok(())
 }
 
-/// Takes unbilled events of one tenant and mode after the given id hash, for this transaction alone.
+/// Takes those unbilled events of one tenant and mode that a change of the catalogue may resolve, after the given id hash,
+/// for this transaction alone.
 pub async fn lock_unbilled(
     tx: &mut WriterTx,
     scope: Scope,
@@ -244,6 +233,7 @@ pub async fn lock_unbilled(
         SELECT id_hash, id, type, customer, subscription, occurred_at, properties::text AS "properties!", reason
         FROM unbilled_events
         WHERE tenant_id = $1 AND livemode = $2 AND ($3::uuid IS NULL OR id_hash > $3)
+            AND reason IN ('unknown_meter', 'unknown_customer', 'no_subscription')
         ORDER BY id_hash
         LIMIT $4
         FOR UPDATE"#,
@@ -296,94 +286,6 @@ pub async fn set_unbilled_reason(
         scope.livemode,
         id_hash,
         reason,
-    )
-    .execute(tx.connection())
-    .await?;
-    Ok(())
-}
-
-/// What a bucket is kept for. Its order is the order of locking.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct BucketKey {
-    /// Tenant and mode.
-    pub scope: Scope,
-    /// Whose usage.
-    pub customer: CustomerId,
-    /// Of what.
-    pub meter: MeterId,
-    /// A quarter of an hour, UTC.
-    pub bucket_start: Timestamp,
-}
-
-/// Adds folded events to their buckets. No key may come twice.
-pub async fn fold_buckets(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)]) -> Result<(), DbError> {
-    let mut scopes = ScopeColumns::default();
-    for (key, _) in folds {
-        scopes.push(key.scope);
-    }
-    let halves = |digest: Uuid| digest.as_u64_pair();
-    sqlx::query!(
-        "-- ingest::fold_buckets
-        INSERT INTO usage_buckets AS b
-            (tenant_id, livemode, customer_id, meter_id, bucket_start, event_count, value_sum, value_max, latest_at, latest_hash,
-             latest_value, first_at, last_at, digest_high, digest_low)
-        SELECT * FROM unnest($1::uuid[], $2::bool[], $3::uuid[], $4::uuid[], $5::timestamptz[], $6::bigint[], $7::numeric[],
-            $8::numeric[], $9::timestamptz[], $10::uuid[], $11::numeric[], $12::timestamptz[], $13::timestamptz[], $14::bigint[],
-            $15::bigint[])
-        ON CONFLICT (tenant_id, livemode, customer_id, meter_id, bucket_start) DO UPDATE SET
-            event_count = b.event_count + excluded.event_count,
-            value_sum = b.value_sum + excluded.value_sum,
-            value_max = greatest(b.value_max, excluded.value_max),
-            latest_at = CASE WHEN (b.latest_at, b.latest_hash) > (excluded.latest_at, excluded.latest_hash)
-                THEN b.latest_at ELSE excluded.latest_at END,
-            latest_hash = CASE WHEN (b.latest_at, b.latest_hash) > (excluded.latest_at, excluded.latest_hash)
-                THEN b.latest_hash ELSE excluded.latest_hash END,
-            latest_value = CASE WHEN (b.latest_at, b.latest_hash) > (excluded.latest_at, excluded.latest_hash)
-                THEN b.latest_value ELSE excluded.latest_value END,
-            first_at = least(b.first_at, excluded.first_at),
-            last_at = greatest(b.last_at, excluded.last_at),
-            digest_high = b.digest_high # excluded.digest_high,
-            digest_low = b.digest_low # excluded.digest_low",
-        &scopes.tenants,
-        &scopes.livemodes,
-        &folds.iter().map(|(key, _)| key.customer.uuid()).collect::<Vec<_>>(),
-        &folds.iter().map(|(key, _)| key.meter.uuid()).collect::<Vec<_>>(),
-        &folds.iter().map(|(key, _)| key.bucket_start.to_sqlx()).collect::<Vec<_>>() as &[jiff_sqlx::Timestamp],
-        &folds.iter().map(|(_, fold)| fold.event_count).collect::<Vec<_>>(),
-        &folds.iter().map(|(_, fold)| fold.value_sum).collect::<Vec<_>>(),
-        &folds.iter().map(|(_, fold)| fold.value_max).collect::<Vec<_>>() as &[Option<Decimal>],
-        &folds.iter().map(|(_, fold)| fold.latest.map(|latest| latest.0.to_sqlx())).collect::<Vec<_>>()
-            as &[Option<jiff_sqlx::Timestamp>],
-        &folds.iter().map(|(_, fold)| fold.latest.map(|latest| latest.1)).collect::<Vec<_>>() as &[Option<Uuid>],
-        &folds.iter().map(|(_, fold)| fold.latest.map(|latest| latest.2)).collect::<Vec<_>>() as &[Option<Decimal>],
-        &folds.iter().map(|(_, fold)| fold.first_at.to_sqlx()).collect::<Vec<_>>() as &[jiff_sqlx::Timestamp],
-        &folds.iter().map(|(_, fold)| fold.last_at.to_sqlx()).collect::<Vec<_>>() as &[jiff_sqlx::Timestamp],
-        &folds.iter().map(|(_, fold)| halves(fold.digest).0.cast_signed()).collect::<Vec<_>>(),
-        &folds.iter().map(|(_, fold)| halves(fold.digest).1.cast_signed()).collect::<Vec<_>>(),
-    )
-    .execute(tx.connection())
-    .await?;
-    Ok(())
-}
-
-/// Notes values that a unique count has seen.
-pub async fn insert_values(tx: &mut WriterTx, values: &[(BucketKey, Uuid)]) -> Result<(), DbError> {
-    let mut scopes = ScopeColumns::default();
-    for (key, _) in values {
-        scopes.push(key.scope);
-    }
-    sqlx::query!(
-        "-- ingest::insert_values
-        INSERT INTO usage_values (tenant_id, livemode, customer_id, meter_id, bucket_start, value_hash)
-        SELECT * FROM unnest($1::uuid[], $2::bool[], $3::uuid[], $4::uuid[], $5::timestamptz[], $6::uuid[])
-        ON CONFLICT DO NOTHING",
-        &scopes.tenants,
-        &scopes.livemodes,
-        &values.iter().map(|(key, _)| key.customer.uuid()).collect::<Vec<_>>(),
-        &values.iter().map(|(key, _)| key.meter.uuid()).collect::<Vec<_>>(),
-        &values.iter().map(|(key, _)| key.bucket_start.to_sqlx()).collect::<Vec<_>>()
-            as &[jiff_sqlx::Timestamp],
-        &values.iter().map(|(_, value_hash)| *value_hash).collect::<Vec<_>>(),
     )
     .execute(tx.connection())
     .await?;
@@ -443,12 +345,27 @@ pub async fn find_test_clock(tx: &mut WriterTx, scope: Scope) -> Result<Option<T
 /// A customer that events name, with one of its subscriptions.
 #[derive(Debug, Clone)]
 pub struct EventCustomer {
-    /// What the events call it: its id or its external id.
+    /// Its id.
     pub id: CustomerId,
     /// The tenant's own name for it.
     pub external_id: Option<String>,
-    /// A subscription: which, its open period, when it began and ended.
-    pub subscription: Option<(SubscriptionId, Period, Timestamp, Option<Timestamp>)>,
+    /// One row per subscription; none without.
+    pub subscription: Option<EventSubscription>,
+}
+
+/// A subscription as far as it decides about events.
+#[derive(Debug, Clone)]
+pub struct EventSubscription {
+    /// Its id.
+    pub id: SubscriptionId,
+    /// Its first instant.
+    pub start_at: Timestamp,
+    /// The first instant after it.
+    pub ended_at: Option<Timestamp>,
+    /// The start of its open period: what lies before is invoiced.
+    pub open_from: Timestamp,
+    /// The meters that its plan version prices.
+    pub meters: Vec<MeterId>,
 }
 
 /// Finds the customers of the tenant that was entered; one row per subscription.
@@ -461,7 +378,13 @@ pub async fn find_customers(
     let rows = sqlx::query!(
         r#"-- ingest::find_customers
         SELECT c.id, c.external_id, s.id AS "subscription_id?", s.start_at AS "start_at?", s.period_start AS "period_start?",
-            s.period_end AS "period_end?", s.ended_at AS "ended_at?"
+            s.ended_at AS "ended_at?",
+            ARRAY(
+                SELECT DISTINCT p.meter_id
+                FROM prices p
+                WHERE p.tenant_id = s.tenant_id AND p.livemode = s.livemode AND p.plan_version_id = s.plan_version_id
+                    AND p.meter_id IS NOT NULL
+            ) AS "meters!: Vec<Uuid>"
         FROM customers c
         LEFT JOIN subscriptions s ON s.tenant_id = c.tenant_id AND s.livemode = c.livemode AND s.customer_id = c.id
             AND s.status <> 'incomplete'
@@ -474,17 +397,14 @@ pub async fn find_customers(
     .fetch_all(tx.connection())
     .await?;
     let customer = rows.into_iter().map(|row| {
-        let period = row.period_start.zip(row.period_end);
-        let period = period.map(|(start, end)| Period { start: start.to_jiff(), end: end.to_jiff() });
-        let subscription =
-            row.subscription_id.zip(period).zip(row.start_at).map(|((id, period), start_at)| {
-                (
-                    SubscriptionId::from_uuid(id),
-                    period,
-                    start_at.to_jiff(),
-                    row.ended_at.map(jiff_sqlx::Timestamp::to_jiff),
-                )
-            });
+        let start = row.subscription_id.zip(row.start_at).zip(row.period_start);
+        let subscription = start.map(|((id, start_at), period_start)| EventSubscription {
+            id: SubscriptionId::from_uuid(id),
+            start_at: start_at.to_jiff(),
+            ended_at: row.ended_at.map(jiff_sqlx::Timestamp::to_jiff),
+            open_from: period_start.to_jiff(),
+            meters: row.meters.into_iter().map(MeterId::from_uuid).collect(),
+        });
         EventCustomer { id: CustomerId::from_uuid(row.id), external_id: row.external_id, subscription }
     });
     Ok(customer.collect())

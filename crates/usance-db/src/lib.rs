@@ -30,6 +30,7 @@ pub mod tenants;
 pub mod test_clocks;
 mod tx;
 pub mod usage;
+pub mod usage_folds;
 
 pub use error::DbError;
 pub use migrate::{MIGRATIONS, MigrateError, migrate};

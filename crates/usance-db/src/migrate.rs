@@ -109,9 +109,15 @@ async fn prepare_role(
     if exists.is_none() {
         sqlx::query(sqlx::AssertSqlSafe(create)).execute(&mut *connection).await?;
     }
-    let member = "SELECT pg_has_role(current_user, $1, 'MEMBER')";
-    let is_member: bool = sqlx::query(member).bind(role).fetch_one(&mut *connection).await?.try_get(0)?;
-    if !is_member {
+    // From 16 on, who makes a role is its member with the right to grant it, but not to act as it.
+    let right = if version >= 16 { "SET" } else { "MEMBER" };
+    let may_act: bool = sqlx::query("SELECT pg_has_role(current_user, $1, $2)")
+        .bind(role)
+        .bind(right)
+        .fetch_one(&mut *connection)
+        .await?
+        .try_get(0)?;
+    if !may_act {
         // Not inherited: a statement outside a transaction of this crate then reaches nothing.
         let options = if version >= 16 { " WITH INHERIT FALSE, SET TRUE" } else { "" };
         sqlx::query(sqlx::AssertSqlSafe(format!("GRANT {role} TO CURRENT_USER{options}")))

@@ -177,3 +177,41 @@ pub async fn set_status(tx: &mut TenantTx, payment: &Payment, now: Timestamp) ->
     .await?;
     Ok(())
 }
+
+/// Moves the look-up of a payment to a later time; the look-up that runs now is not the last.
+pub async fn postpone_look_up(tx: &mut TenantTx, id: PaymentId, due_at: Timestamp) -> Result<(), DbError> {
+    let (tenant, livemode) = tx.keys();
+    sqlx::query!(
+        "-- payments::postpone_look_up
+        INSERT INTO due_work AS w (tenant_id, livemode, kind, subject_id, due_at) VALUES ($1, $2, 'resolve_payment', $3, $4)
+        ON CONFLICT (tenant_id, livemode, kind, subject_id) DO UPDATE
+            SET due_at = excluded.due_at, revision = w.revision + 1, attempts = 0, retry_at = NULL, leased_until = NULL",
+        tenant,
+        livemode,
+        id.uuid(),
+        due_at.to_sqlx(),
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Leaves a payment for a person to look at: it counts as parked work until it is resolved by hand.
+pub async fn park(tx: &mut TenantTx, id: PaymentId, now: Timestamp, reason: &str) -> Result<(), DbError> {
+    let (tenant, livemode) = tx.keys();
+    sqlx::query!(
+        "-- payments::park
+        INSERT INTO due_work AS w (tenant_id, livemode, kind, subject_id, due_at, last_error, parked)
+        VALUES ($1, $2, 'resolve_payment', $3, $4, $5, true)
+        ON CONFLICT (tenant_id, livemode, kind, subject_id) DO UPDATE
+            SET revision = w.revision + 1, last_error = excluded.last_error, leased_until = NULL, parked = true",
+        tenant,
+        livemode,
+        id.uuid(),
+        now.to_sqlx(),
+        reason,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}

@@ -69,6 +69,7 @@ fn status(code: Code) -> StatusCode {
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::EmailTaken
+        | Code::IdempotencyKeyInUse
         | Code::MeterExists
         | Code::FeatureExists
         | Code::PlanExists
@@ -174,7 +175,9 @@ pub(crate) fn render(mut response: Response, request_id: RequestId) -> Response 
         tracing::error!(request.id = %request_id, cause, "Request failed");
     }
     problem.members.insert("request_id".to_owned(), json!(request_id.to_string()));
-    let retry = matches!(response.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+    let in_use = problem.members.get("code").is_some_and(|code| code == Code::IdempotencyKeyInUse.as_str());
+    let retry = in_use
+        || matches!(response.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
     let unauthorized = response.status() == StatusCode::UNAUTHORIZED;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -1,6 +1,7 @@
 //! The HTTP API: routes, extractors that authorise, wire types, OpenAPI. Rules and SQL live elsewhere.
 
 mod api;
+mod document;
 mod error;
 mod extract;
 mod middleware;
@@ -9,15 +10,12 @@ mod wire;
 
 use std::time::Duration;
 
-use axum::{Router, middleware::from_fn_with_state};
+use axum::{Router, middleware::from_fn_with_state, response::Redirect, routing::get};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tower::Layer;
 use tower_http::normalize_path::NormalizePathLayer;
 use usance_app::App;
-use utoipa::{
-    Modify, OpenApi,
-    openapi::security::{Http, HttpAuthScheme, SecurityScheme},
-};
+use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
 
@@ -49,19 +47,9 @@ pub(crate) struct HttpState {
             Lists are `{\"data\", \"has_more\", \"next_cursor\"}`. \
             Mutating requests take an `Idempotency-Key`; events are identified by their own id."
     ),
-    modifiers(&Security),
-    security(("key" = []))
+    security(("bearer" = []), ("api_key" = []))
 )]
 struct Description;
-
-struct Security;
-
-impl Modify for Security {
-    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
-        let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-        openapi.components.get_or_insert_default().add_security_scheme("key", bearer);
-    }
-}
 
 /// Every route of the product, in one list.
 fn routes() -> OpenApiRouter<HttpState> {
@@ -111,8 +99,10 @@ fn routes() -> OpenApiRouter<HttpState> {
 /// The service of the product. Paths are the same with and without a trailing slash.
 pub fn router(app: App, settings: HttpSettings) -> Router {
     let state = HttpState { app, settings };
-    let (router, openapi) = routes().split_for_parts();
+    let (router, mut openapi) = routes().split_for_parts();
+    document::complete(&mut openapi);
     let routed = router
+        .route("/", get(async || Redirect::temporary("/docs/")))
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::no_such_method)
         .layer(axum::Extension(operations::Document::new(&openapi)))
@@ -125,5 +115,7 @@ pub fn router(app: App, settings: HttpSettings) -> Router {
 
 /// The OpenAPI document, as it is served at `/openapi.json`.
 pub fn openapi_json() -> String {
-    operations::render(&routes().into_openapi())
+    let mut openapi = routes().into_openapi();
+    document::complete(&mut openapi);
+    operations::render(&openapi)
 }

@@ -41,6 +41,11 @@ impl TestDatabase {
         Self { url: template.replace(TEMPLATE_DATABASE, &name) }
     }
 
+    /// A database that is there already, with the schema of this version.
+    pub fn existing(url: &str) -> Self {
+        Self { url: url.to_owned() }
+    }
+
     /// Its address.
     pub fn url(&self) -> &str {
         &self.url

@@ -29,8 +29,11 @@ pub struct CreateMeter {
 
 /// Adds a meter. It counts events from now on, and those that waited for it.
 pub async fn create(cx: &Cx, tx: &mut TenantTx, input: CreateMeter) -> Result<Meter> {
-    let meter = read(cx, input)?;
+    let mut meter = read(cx, input)?;
     tx.lock_catalog().await?;
+    // Under the lock, so that an event was received before this instant exactly if the meter did not count it.
+    meter.created_at = cx.app.now();
+    meter.updated_at = meter.created_at;
     let exists = |error| {
         Error::on_conflict(error, "meters_code_key", Code::MeterExists, "a meter with this code exists")
     };

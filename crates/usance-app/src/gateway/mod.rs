@@ -63,6 +63,9 @@ pub struct ChargeRequest {
     pub amount: Money,
 }
 
+/// The failure code of a charge that never reached the gateway, so that it may be made anew.
+pub const NOT_RECEIVED: &str = "not_received";
+
 /// What became of a charge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChargeOutcome {
@@ -95,7 +98,8 @@ pub trait PaymentGateway: Send + Sync {
     /// Takes the money.
     fn charge(&self, request: ChargeRequest) -> BoxFuture<'_, ChargeOutcome>;
 
-    /// Looks up what became of a charge whose answer was lost. A charge that never arrived is declined.
+    /// Looks up what became of a charge whose answer was lost. A charge that never arrived is
+    /// declined as [`NOT_RECEIVED`].
     fn look_up(&self, request: ChargeRequest) -> BoxFuture<'_, ChargeOutcome>;
 }
 

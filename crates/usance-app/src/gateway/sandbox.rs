@@ -2,7 +2,7 @@
 
 use futures_util::future::{BoxFuture, FutureExt, ready};
 
-use super::{ChargeOutcome, ChargeRequest, DescribedMethod, PaymentGateway, PaymentMethodKind};
+use super::{ChargeOutcome, ChargeRequest, DescribedMethod, NOT_RECEIVED, PaymentGateway, PaymentMethodKind};
 
 /// Every charge succeeds.
 pub const TOKEN_SUCCESS: &str = "tok_success";
@@ -52,6 +52,6 @@ impl PaymentGateway for SandboxGateway {
     }
 
     fn look_up(&self, request: ChargeRequest) -> BoxFuture<'_, ChargeOutcome> {
-        ready(Self::settle(&request, ChargeOutcome::Declined { code: "not_received".to_owned() })).boxed()
+        ready(Self::settle(&request, ChargeOutcome::Declined { code: NOT_RECEIVED.to_owned() })).boxed()
     }
 }

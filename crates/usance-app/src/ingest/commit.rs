@@ -4,14 +4,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 use usance_core::{
+    catalog::meter::Aggregation,
     ids::CustomerId,
     metering::{BucketFold, MeterValue, RejectReason, UnbilledReason, bucket_start, is_future},
 };
 use usance_db::{
-    Db, DbError, Scope, WriterTx,
-    ingest::{self, BucketKey, EventColumns, EventRow, KeyColumns, UnbilledRow},
+    DbError, Scope, WriterTx,
+    ingest::{self, EventColumns, EventRow, KeyColumns, UnbilledRow},
+    usage_folds::{self, BucketKey},
 };
 use uuid::Uuid;
+
+use crate::App;
 
 use super::{
     EventStatus, Incoming, ParsedEvent, Receipt, Submission,
@@ -36,16 +40,18 @@ impl Entry<'_> {
 
 /// Stores the events of all submissions and returns their receipts, in their order.
 pub(super) async fn commit(
-    db: &Db,
+    app: &App,
     images: &mut Images,
     batch: &[Submission],
-    received_at: Timestamp,
 ) -> Result<Vec<Vec<Receipt>>, DbError> {
-    let mut tx = db.writer().await?;
+    let mut tx = app.db.writer().await?;
     let names = names(batch);
     tx.share_catalogs(names.keys().copied()).await?;
+    // Under the lock, so that it lies on the same side of every change of the catalogue as what is resolved below.
+    let received_at = app.now();
     images.refresh(&mut tx, &names).await?;
     let (mut receipts, mut entries) = resolve(images, batch, received_at);
+    recognise_rejected(&mut tx, batch, &mut receipts).await?;
     // One order of locking for all writers. Of two events with one id, the first one sent comes first.
     entries.sort_by_key(|entry| (entry.key(), entry.place));
     let claimed = claim(&mut tx, &entries, &mut receipts).await?;
@@ -145,7 +151,7 @@ async fn claim(
     receipts: &mut [Vec<Receipt>],
 ) -> Result<Vec<bool>, DbError> {
     let mut keys = KeyColumns::default();
-    let mut wanted = 0;
+    let mut wanted = 0_u64;
     for (index, entry) in entries.iter().enumerate() {
         if index == 0 || entries[index - 1].key() != entry.key() {
             keys.push(
@@ -160,12 +166,17 @@ async fn claim(
     if wanted == 0 {
         return Ok(Vec::new());
     }
-    let claimed: HashSet<(Scope, Uuid)> = ingest::claim_keys(tx, &keys).await?.into_iter().collect();
-    let known =
-        if claimed.len() == wanted { HashMap::new() } else { find_known(tx, entries, &claimed).await? };
+    let known = if ingest::claim_keys(tx, &keys).await? == wanted {
+        HashMap::new()
+    } else {
+        let known = ingest::find_known(tx, &keys).await?;
+        known.into_iter().map(|(scope, id_hash, payload_hash)| ((scope, id_hash), payload_hash)).collect()
+    };
     let mut fresh = Vec::with_capacity(entries.len());
-    for (index, entry) in entries.iter().enumerate() {
-        let first = entries[..index].iter().rev().take_while(|other| other.key() == entry.key()).last();
+    let mut first_of_key: Option<&Entry<'_>> = None;
+    for entry in entries {
+        let first = first_of_key.filter(|first| first.key() == entry.key());
+        first_of_key = Some(first.unwrap_or(entry));
         let stored = match (first, known.get(&entry.key())) {
             (_, Some(stored)) => Some(stored.as_slice()),
             (Some(first), None) => Some(&first.event.identity.payload_hash[..]),
@@ -182,15 +193,40 @@ async fn claim(
     Ok(fresh)
 }
 
-async fn find_known(
+/// An event that was counted before is a replay, also where a meter that was added since would refuse it.
+async fn recognise_rejected(
     tx: &mut WriterTx,
-    entries: &[Entry<'_>],
-    claimed: &HashSet<(Scope, Uuid)>,
-) -> Result<HashMap<(Scope, Uuid), Vec<u8>>, DbError> {
-    let mut keys: Vec<_> = entries.iter().map(Entry::key).filter(|key| !claimed.contains(key)).collect();
-    keys.dedup();
-    let found = ingest::find_payload_hashes(tx, &keys).await?;
-    Ok(found.into_iter().map(|(scope, id_hash, payload_hash)| ((scope, id_hash), payload_hash)).collect())
+    batch: &[Submission],
+    receipts: &mut [Vec<Receipt>],
+) -> Result<(), DbError> {
+    let mut keys = KeyColumns::default();
+    let mut places = Vec::new();
+    for (submission, receipts) in batch.iter().zip(receipts) {
+        for (incoming, receipt) in submission.events.iter().zip(receipts) {
+            if let (Incoming::Event(event), EventStatus::Rejected(_)) = (incoming, receipt.status) {
+                keys.push(
+                    submission.scope,
+                    event.identity.id_hash,
+                    &event.identity.payload_hash,
+                    Timestamp::UNIX_EPOCH,
+                );
+                places.push((submission.scope, event, receipt));
+            }
+        }
+    }
+    if places.is_empty() {
+        return Ok(());
+    }
+    let known = ingest::find_known(tx, &keys).await?;
+    let known: HashMap<_, _> =
+        known.into_iter().map(|(scope, id_hash, hash)| ((scope, id_hash), hash)).collect();
+    for (scope, event, receipt) in places {
+        if let Some(stored) = known.get(&(scope, event.identity.id_hash)) {
+            let same = stored == &event.identity.payload_hash;
+            receipt.status = if same { EventStatus::Replayed } else { EventStatus::Conflict };
+        }
+    }
+    Ok(())
 }
 
 async fn store(tx: &mut WriterTx, entries: &[&Entry<'_>], received_at: Timestamp) -> Result<(), DbError> {
@@ -205,9 +241,9 @@ async fn store(tx: &mut WriterTx, entries: &[&Entry<'_>], received_at: Timestamp
                 event: EventRow {
                     occurred_at: entry.occurred_at,
                     id_hash: event.identity.id_hash,
-                    id: event.id.clone(),
-                    event_type: event.event_type.clone(),
-                    properties: event.properties.canonical().to_owned(),
+                    id: &event.id,
+                    event_type: &event.event_type,
+                    properties: event.properties.canonical(),
                 },
             }),
             Err(reason) => unbilled.push(UnbilledRow {
@@ -233,7 +269,7 @@ async fn store(tx: &mut WriterTx, entries: &[&Entry<'_>], received_at: Timestamp
 pub(super) struct Counted<'a> {
     pub(super) scope: Scope,
     pub(super) resolved: &'a Resolved,
-    pub(super) event: EventRow,
+    pub(super) event: EventRow<'a>,
 }
 
 /// Stores events whose keys are claimed, and adds them to their aggregates.
@@ -265,7 +301,8 @@ pub(super) async fn count(
 /// Aggregates of a batch, folded in memory before they meet the table.
 #[derive(Default)]
 struct Folds {
-    buckets: BTreeMap<BucketKey, BucketFold>,
+    sums: BTreeMap<BucketKey, BucketFold>,
+    extremes: BTreeMap<BucketKey, BucketFold>,
     /// Folds that a bucket could not take without losing a digit: they are added by a statement of their own.
     overflow: Vec<(BucketKey, BucketFold)>,
     values: BTreeSet<(BucketKey, Uuid)>,
@@ -283,14 +320,18 @@ impl Folds {
                 bucket_start: bucket_start(event.occurred_at),
             };
             let fold = BucketFold::of(meter.aggregation, event.occurred_at, event.id_hash, *value);
-            match self.buckets.get_mut(&key) {
+            let buckets = match meter.aggregation {
+                Aggregation::Count | Aggregation::Sum | Aggregation::UniqueCount => &mut self.sums,
+                Aggregation::Max | Aggregation::Latest => &mut self.extremes,
+            };
+            match buckets.get_mut(&key) {
                 Some(total) => {
                     if total.merge(&fold).is_err() {
                         self.overflow.push((key, fold));
                     }
                 }
                 None => {
-                    self.buckets.insert(key, fold);
+                    buckets.insert(key, fold);
                 }
             }
             if let MeterValue::Hash(hash) = value {
@@ -300,16 +341,20 @@ impl Folds {
     }
 
     async fn store(self, tx: &mut WriterTx) -> Result<(), DbError> {
-        let buckets: Vec<_> = self.buckets.into_iter().collect();
-        if !buckets.is_empty() {
-            ingest::fold_buckets(tx, &buckets).await?;
+        let sums: Vec<_> = self.sums.into_iter().collect();
+        if !sums.is_empty() {
+            usage_folds::fold_sums(tx, &sums).await?;
         }
         for fold in self.overflow {
-            ingest::fold_buckets(tx, &[fold]).await?;
+            usage_folds::fold_sums(tx, &[fold]).await?;
+        }
+        let extremes: Vec<_> = self.extremes.into_iter().collect();
+        if !extremes.is_empty() {
+            usage_folds::fold_extremes(tx, &extremes).await?;
         }
         let values: Vec<_> = self.values.into_iter().collect();
         if !values.is_empty() {
-            ingest::insert_values(tx, &values).await?;
+            usage_folds::insert_values(tx, &values).await?;
         }
         Ok(())
     }

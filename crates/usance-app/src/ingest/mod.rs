@@ -124,10 +124,40 @@ struct Submission {
     _room: Room,
 }
 
-/// Room in the queue, held from the reading of a request until its answer.
+/// Room in the queue, which grows with the bytes of a request as they arrive and is held until its answer.
 #[derive(Debug)]
 pub struct Room {
-    _permit: OwnedSemaphorePermit,
+    permits: Arc<Semaphore>,
+    held: Option<OwnedSemaphorePermit>,
+    bytes: usize,
+    queue_bytes: usize,
+}
+
+impl Room {
+    /// Takes room for bytes that arrived, or refuses at once; what is held stays held until the room is dropped.
+    pub fn grow(&mut self, bytes: usize) -> Result<()> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let wanted = permits_for(self.bytes, self.queue_bytes).saturating_sub(held);
+        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
+        let more = Arc::clone(&self.permits).try_acquire_many_owned(wanted).map_err(|_| no_room())?;
+        match &mut self.held {
+            Some(held) => held.merge(more),
+            None => self.held = Some(more),
+        }
+        Ok(())
+    }
+}
+
+/// A request that is larger than the queue takes all of it.
+fn permits_for(bytes: usize, queue_bytes: usize) -> usize {
+    bytes.clamp(1, queue_bytes.max(1)).div_ceil(PERMIT_BYTES)
+}
+
+fn no_room() -> Error {
+    metrics::counter!("usance_ingest_refused_total").increment(1);
+    let detail = "events arrive faster than they can be stored: send the same request again after the time in Retry-After";
+    Refusal::new(Code::TooManyRequests, detail).with("retry_after_seconds", 1).into()
 }
 
 /// The way into the queue.
@@ -174,16 +204,14 @@ impl Ingest {
         self.closing.cancel();
     }
 
-    /// Takes room for a request of this many bytes before it is read, or refuses at once.
-    pub fn reserve(&self, bytes: usize) -> Result<Room> {
-        let wanted = bytes.clamp(1, self.queue_bytes.max(1)).div_ceil(PERMIT_BYTES);
-        let permits = u32::try_from(wanted).unwrap_or(u32::MAX);
-        if let Ok(permit) = Arc::clone(&self.room).try_acquire_many_owned(permits) {
-            return Ok(Room { _permit: permit });
+    /// Opens room for a request of this many announced bytes, or refuses at once if they would not fit now. Nothing is
+    /// taken yet: a client that announces much and sends nothing holds nothing.
+    pub fn open_room(&self, announced_bytes: usize) -> Result<Room> {
+        if self.room.available_permits() < permits_for(announced_bytes, self.queue_bytes) {
+            return Err(no_room());
         }
-        metrics::counter!("usance_ingest_refused_total").increment(1);
-        let detail = "events arrive faster than they can be stored: send the same request again after the time in Retry-After";
-        Err(Refusal::new(Code::TooManyRequests, detail).with("retry_after_seconds", 1).into())
+        let permits = Arc::clone(&self.room);
+        Ok(Room { permits, held: None, bytes: 0, queue_bytes: self.queue_bytes })
     }
 
     /// Stores events and answers when they are durable, in their order. If the caller goes away, they are stored still.

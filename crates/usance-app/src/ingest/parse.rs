@@ -3,10 +3,14 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, SeqAccess, Visitor},
+};
 use serde_json::value::RawValue;
 use usance_core::metering::{
-    EVENT_BYTES_MAX, ID_BYTES_MAX, NAME_BYTES_MAX, Properties, PropertiesError, RejectReason, identify,
+    EVENT_BYTES_MAX, EventName, ID_BYTES_MAX, NAME_BYTES_MAX, Properties, PropertiesError, RejectReason,
+    identify,
 };
 
 use super::{EVENTS_MAX, Incoming, ParsedEvent};
@@ -33,14 +37,43 @@ pub struct Body {
 }
 
 /// The years that an event may lie in; its month gets a partition.
-const TIME_MIN_SECONDS: i64 = 946_684_800; // 2000-01-01
+const TIME_MIN_SECONDS: i64 = 1_420_070_400; // 2015-01-01
 const TIME_MAX_SECONDS: i64 = 4_102_444_800; // 2100-01-01
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Batch<'a> {
     #[serde(borrow)]
-    events: Vec<&'a RawValue>,
+    events: RawEvents<'a>,
+}
+
+/// The events of a list, at most one more than may be sent: what follows is read past without being kept.
+struct RawEvents<'a>(Vec<&'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for RawEvents<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserializer.deserialize_seq(RawEventsVisitor)
+    }
+}
+
+struct RawEventsVisitor;
+
+impl<'de> Visitor<'de> for RawEventsVisitor {
+    type Value = RawEvents<'de>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a list of events")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> std::result::Result<Self::Value, A::Error> {
+        let mut events = Vec::new();
+        while events.len() <= EVENTS_MAX {
+            let Some(event) = list.next_element()? else { return Ok(RawEvents(events)) };
+            events.push(event);
+        }
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(RawEvents(events))
+    }
 }
 
 #[derive(Deserialize)]
@@ -93,17 +126,14 @@ pub fn parse(kind: BodyKind, body: &[u8]) -> Result<Body> {
         BodyKind::Json => |raw| read_event(raw, sent_event),
         BodyKind::CloudEvent | BodyKind::CloudEvents => |raw| read_event(raw, sent_cloud_event),
     };
-    let raw: &RawValue =
-        serde_json::from_str(text).map_err(|error| malformed(format!("the body is not JSON: {error}")))?;
-    let batch: Vec<&RawValue> = match kind {
-        BodyKind::Json if is_batch(raw) => {
-            let batch: Batch<'_> = serde_json::from_str(raw.get())
-                .map_err(|error| malformed(format!("the body is not {{\"events\": [...]}}: {error}")))?;
-            batch.events
-        }
-        BodyKind::CloudEvents => serde_json::from_str(raw.get())
+    let RawEvents(batch) = match kind {
+        BodyKind::Json => match read_batch(text)? {
+            Some(events) => events,
+            None => return single(text, read),
+        },
+        BodyKind::CloudEvent => return single(text, read),
+        BodyKind::CloudEvents => serde_json::from_str(text)
             .map_err(|error| malformed(format!("the body is not a list of CloudEvents: {error}")))?,
-        BodyKind::Json | BodyKind::CloudEvent => return Ok(Body { events: vec![read(raw)], single: true }),
     };
     if batch.len() > EVENTS_MAX {
         let detail = format!("a request holds at most {EVENTS_MAX} events: send several requests");
@@ -116,18 +146,47 @@ fn malformed(detail: impl Into<Cow<'static, str>>) -> Error {
     Error::refused(Code::MalformedJson, detail)
 }
 
-/// An object with a member `events` is a batch: an event has no such member.
-fn is_batch(raw: &RawValue) -> bool {
+fn single(text: &str, read: fn(&RawValue) -> Incoming) -> Result<Body> {
+    let raw: &RawValue =
+        serde_json::from_str(text).map_err(|error| malformed(format!("the body is not JSON: {error}")))?;
+    Ok(Body { events: vec![read(raw)], single: true })
+}
+
+/// The events of `{"events": [...]}`; nothing if the body is meant as a single event.
+fn read_batch(text: &str) -> Result<Option<RawEvents<'_>>> {
+    let first = text.trim_ascii_start().bytes().next();
+    if first == Some(b'[') {
+        return Err(malformed("the body is a list: send {\"events\": [...]}"));
+    }
+    if first != Some(b'{') {
+        return Ok(None);
+    }
+    match serde_json::from_str::<Batch<'_>>(text) {
+        Ok(batch) => Ok(Some(batch.events)),
+        Err(error) if is_batch(text) => {
+            Err(malformed(format!("the body is not {{\"events\": [...]}}: {error}")))
+        }
+        Err(_) => Ok(None),
+    }
+}
+
+/// An object with a member `events` is meant as a batch: an event has no such member.
+fn is_batch(text: &str) -> bool {
     #[derive(Deserialize)]
     struct Probe<'a> {
-        #[serde(borrow, default)]
-        events: Option<&'a RawValue>,
+        // Not optional, so that null counts as a member.
+        #[serde(borrow, rename = "events")]
+        _events: &'a RawValue,
     }
-    serde_json::from_str::<Probe<'_>>(raw.get()).is_ok_and(|probe| probe.events.is_some())
+    serde_json::from_str::<Probe<'_>>(text).is_ok()
 }
 
 fn read_event(raw: &RawValue, read: fn(&str) -> std::result::Result<ParsedEvent, RejectReason>) -> Incoming {
     let text = raw.get();
+    // The reader would take the members of an event from a list too, by position.
+    if !text.starts_with('{') {
+        return Incoming::Rejected { id: None, reason: RejectReason::MalformedEvent };
+    }
     let result = if text.len() > EVENT_BYTES_MAX { Err(RejectReason::TooLarge) } else { read(text) };
     match result {
         Ok(event) => Incoming::Event(Box::new(event)),
@@ -143,20 +202,20 @@ fn sent_event(text: &str) -> std::result::Result<ParsedEvent, RejectReason> {
     let sent: SentEvent<'_> = serde_json::from_str(text).map_err(|_| malformed_part(text))?;
     let subscription =
         sent.subscription.map(|name| check_name(name, RejectReason::MalformedEvent)).transpose()?;
-    let mut event = build(sent.id, sent.event_type, sent.customer, sent.time.as_deref(), sent.properties)?;
+    let name = EventName::Id(&sent.id);
+    let mut event = build(name, sent.event_type, sent.customer, sent.time.as_deref(), sent.properties)?;
     event.subscription = subscription;
     Ok(event)
 }
 
 fn sent_cloud_event(text: &str) -> std::result::Result<ParsedEvent, RejectReason> {
     let sent: SentCloudEvent<'_> = serde_json::from_str(text).map_err(|_| malformed_part(text))?;
-    if sent.specversion != "1.0" || sent.source.is_empty() || sent.id.is_empty() {
+    if sent.specversion != "1.0" || sent.source.is_empty() {
         return Err(RejectReason::MalformedEvent);
     }
-    // A CloudEvent is identified by source and id together.
-    let id = Cow::Owned(format!("{}/{}", sent.source, sent.id));
+    let name = EventName::CloudEvent { source: &sent.source, id: &sent.id };
     let customer = sent.subject.ok_or(RejectReason::InvalidCustomer)?;
-    build(id, sent.event_type, customer, sent.time.as_deref(), sent.data)
+    build(name, sent.event_type, customer, sent.time.as_deref(), sent.data)
 }
 
 /// Says which required member is absent or of the wrong type, where that is all that is wrong.
@@ -179,12 +238,13 @@ fn malformed_part(text: &str) -> RejectReason {
 }
 
 fn build(
-    id: Cow<'_, str>,
+    name: EventName<'_>,
     event_type: Cow<'_, str>,
     customer: Cow<'_, str>,
     time: Option<&str>,
     properties: Option<&RawValue>,
 ) -> std::result::Result<ParsedEvent, RejectReason> {
+    let (EventName::Id(id) | EventName::CloudEvent { id, .. }) = name;
     if id.is_empty() || id.len() > ID_BYTES_MAX || id.chars().any(char::is_control) {
         return Err(RejectReason::InvalidId);
     }
@@ -200,9 +260,9 @@ fn build(
             }
         })?,
     };
-    let identity = identify(&id, &event_type, &customer, time, &properties);
+    let identity = identify(name, &event_type, &customer, time, &properties);
     Ok(ParsedEvent {
-        id: id.into_owned(),
+        id: id.to_owned(),
         event_type,
         customer,
         subscription: None,

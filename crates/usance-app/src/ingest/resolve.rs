@@ -13,7 +13,7 @@ use usance_db::{
     ingest::{self, EventCustomer},
 };
 
-/// Customers that one image remembers; beyond that it starts anew.
+/// Customers that one writer remembers; beyond that it starts anew.
 const CUSTOMERS_MAX: usize = 100_000;
 /// Tenants that one writer remembers.
 const IMAGES_MAX: usize = 10_000;
@@ -40,6 +40,7 @@ struct ImageSubscription {
     start_at: Timestamp,
     ended_at: Option<Timestamp>,
     open_from: Timestamp,
+    meters: Vec<MeterId>,
 }
 
 #[derive(Debug)]
@@ -54,8 +55,8 @@ struct Image {
     version: i64,
     test_clock: Option<Timestamp>,
     meters: HashMap<String, Arc<TypeMeters>>,
-    /// By the name that events use; `None` is a name that nobody has.
-    customers: HashMap<String, Option<Arc<ImageCustomer>>>,
+    /// By the names that events use. A name that nobody has is not remembered.
+    customers: HashMap<String, Arc<ImageCustomer>>,
 }
 
 /// The images of a writer.
@@ -93,7 +94,9 @@ impl Images {
     ) -> Result<(), DbError> {
         let scopes: Vec<Scope> = names.keys().copied().collect();
         let versions: HashMap<Scope, i64> = catalog_versions::read(tx, &scopes).await?.into_iter().collect();
-        if self.0.len() > IMAGES_MAX {
+        // All or nothing, so that every name of this batch is either remembered or looked up below.
+        let remembered: usize = self.0.values().map(|image| image.customers.len()).sum();
+        if self.0.len() > IMAGES_MAX || remembered > CUSTOMERS_MAX {
             self.0.clear();
         }
         for (scope, customers) in names {
@@ -147,24 +150,32 @@ impl Images {
             |meter: &ImageMeter| meter_value(meter.aggregation, meter.value_property.as_deref(), properties);
         let values =
             meters.meters.iter().map(value).collect::<Result<Vec<_>, _>>().map_err(Unresolved::Rejected)?;
-        let customer = image.customers.get(names.customer).and_then(Option::as_ref);
-        let customer = customer.ok_or(unbilled(UnbilledReason::UnknownCustomer))?;
-        let wanted = names.subscription.map(str::parse::<SubscriptionId>);
-        let mut active = customer.subscriptions.iter().filter(|subscription| {
+        let customer =
+            image.customers.get(names.customer).ok_or(unbilled(UnbilledReason::UnknownCustomer))?;
+        customer.check_billable(meters, names.subscription, at).map_err(unbilled)?;
+        Ok(Resolved { customer: customer.id, meters: Arc::clone(meters), values })
+    }
+}
+
+impl ImageCustomer {
+    /// An event is billable if a subscription that was active at its time prices one of its meters, and no period of such
+    /// a subscription that holds the event is invoiced already.
+    fn check_billable(
+        &self,
+        meters: &TypeMeters,
+        wanted: Option<&str>,
+        at: Timestamp,
+    ) -> Result<(), UnbilledReason> {
+        let wanted = wanted.map(str::parse::<SubscriptionId>);
+        let mut pricing = self.subscriptions.iter().filter(|subscription| {
             subscription.start_at <= at
                 && subscription.ended_at.is_none_or(|ended_at| at < ended_at)
                 && wanted.as_ref().is_none_or(|wanted| wanted.as_ref() == Ok(&subscription.id))
+                && meters.meters.iter().any(|meter| subscription.meters.contains(&meter.id))
         });
-        let mut closed = false;
-        let open = active.any(|subscription| {
-            closed |= at < subscription.open_from;
-            at >= subscription.open_from
-        });
-        match (open, closed) {
-            (true, _) => Ok(Resolved { customer: customer.id, meters: Arc::clone(meters), values }),
-            (false, true) => Err(unbilled(UnbilledReason::PeriodClosed)),
-            (false, false) => Err(unbilled(UnbilledReason::NoSubscription)),
-        }
+        let first = pricing.next().ok_or(UnbilledReason::NoSubscription)?;
+        let open = std::iter::once(first).chain(pricing).all(|subscription| at >= subscription.open_from);
+        if open { Ok(()) } else { Err(UnbilledReason::PeriodClosed) }
     }
 }
 
@@ -195,9 +206,6 @@ impl Image {
         scope: Scope,
         names: &[&str],
     ) -> Result<(), DbError> {
-        if self.customers.len() + names.len() > CUSTOMERS_MAX {
-            self.customers.clear();
-        }
         let ids: Vec<CustomerId> = names.iter().filter_map(|name| name.parse().ok()).collect();
         let external_ids: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut found: HashMap<CustomerId, (Option<String>, Vec<ImageSubscription>)> = HashMap::new();
@@ -205,20 +213,18 @@ impl Image {
             ingest::find_customers(tx, scope, &ids, &external_ids).await?
         {
             let (_, subscriptions) = found.entry(id).or_insert_with(|| (external_id, Vec::new()));
-            subscriptions.extend(subscription.map(|(id, period, start_at, ended_at)| ImageSubscription {
-                id,
-                start_at,
-                ended_at,
-                open_from: period.start,
+            subscriptions.extend(subscription.map(|subscription| ImageSubscription {
+                id: subscription.id,
+                start_at: subscription.start_at,
+                ended_at: subscription.ended_at,
+                open_from: subscription.open_from,
+                meters: subscription.meters,
             }));
-        }
-        for name in names {
-            self.customers.insert((*name).to_owned(), None);
         }
         for (id, (external_id, subscriptions)) in found {
             let customer = Arc::new(ImageCustomer { id, subscriptions });
             for name in external_id.into_iter().chain([id.to_string()]) {
-                self.customers.insert(name, Some(Arc::clone(&customer)));
+                self.customers.insert(name, Arc::clone(&customer));
             }
         }
         Ok(())

@@ -80,12 +80,12 @@ fn resolve(
     })
 }
 
-fn event_row(row: &UnbilledRow) -> EventRow {
+fn event_row(row: &UnbilledRow) -> EventRow<'_> {
     EventRow {
         occurred_at: row.occurred_at,
         id_hash: row.id_hash,
-        id: row.id.clone(),
-        event_type: row.event_type.clone(),
-        properties: row.properties.clone(),
+        id: &row.id,
+        event_type: &row.event_type,
+        properties: &row.properties,
     }
 }

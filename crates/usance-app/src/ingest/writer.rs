@@ -119,8 +119,7 @@ async fn store(
     let mut tries = 0;
     loop {
         tries += 1;
-        let received_at = app.now();
-        match commit::commit(&app.db, images, batch, received_at).await {
+        match commit::commit(app, images, batch).await {
             Err(DbError::Contended(_)) if tries < CONTENDED_TRIES_MAX => images.clear(),
             Err(error) => {
                 images.clear();

@@ -67,7 +67,7 @@ impl RejectReason {
             Self::InvalidType => "send the event's type in 1 to 255 bytes",
             Self::InvalidCustomer => "send the customer's id or external_id in 1 to 255 bytes",
             Self::MalformedTime => {
-                "send the time in RFC 3339 with a zone, for example 2026-01-31T12:00:00Z, not before the year 2000"
+                "send the time in RFC 3339 with a zone, for example 2026-01-31T12:00:00Z, not before the year 2015"
             }
             Self::FutureTime => "the time lies more than five minutes ahead: check the sender's clock",
             Self::MalformedProperties => {
@@ -122,15 +122,43 @@ impl UnbilledReason {
 /// What identifies an event: who it is, and what it said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventIdentity {
-    /// The first 16 bytes of SHA-256(id).
+    /// The first 16 bytes of SHA-256 over what names the event.
     pub id_hash: Uuid,
     /// SHA-256 over type, customer as sent, time and canonical properties.
     pub payload_hash: [u8; 32],
 }
 
+/// What names an event among all events of a tenant and mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventName<'a> {
+    /// The id of an event in the product's own form; it holds no control characters.
+    Id(&'a str),
+    /// A `CloudEvent` is named by source and id together.
+    CloudEvent {
+        /// Its attribute `source`.
+        source: &'a str,
+        /// Its attribute `id`.
+        id: &'a str,
+    },
+}
+
+impl EventName<'_> {
+    /// Differs for any two names of either kind.
+    fn short_hash(self) -> Uuid {
+        match self {
+            Self::Id(id) => short_hash(id.as_bytes()),
+            Self::CloudEvent { source, id } => {
+                // No id begins with NUL, and the length tells where the source ends.
+                let length = u64::try_from(source.len()).unwrap_or(u64::MAX).to_be_bytes();
+                short_hash(&[b"\0cloudevent", length.as_slice(), source.as_bytes(), id.as_bytes()].concat())
+            }
+        }
+    }
+}
+
 /// Computes the identity of an event. `time` is absent where the sender sent none.
 pub fn identify(
-    id: &str,
+    name: EventName<'_>,
     event_type: &str,
     customer: &str,
     time: Option<Timestamp>,
@@ -152,7 +180,7 @@ pub fn identify(
     payload.update(properties.canonical().as_bytes());
     let mut payload_hash = [0; 32];
     payload_hash.copy_from_slice(payload.finish().as_ref());
-    EventIdentity { id_hash: short_hash(id.as_bytes()), payload_hash }
+    EventIdentity { id_hash: name.short_hash(), payload_hash }
 }
 
 /// The first 16 bytes of SHA-256, in the shape of a UUID so that it is stored in 16 bytes.

@@ -7,7 +7,7 @@ mod value;
 
 pub use bucket::{BucketFold, MeterValue, bucket_start};
 pub use event::{
-    EVENT_BYTES_MAX, EventIdentity, FUTURE_TOLERANCE, ID_BYTES_MAX, NAME_BYTES_MAX, RejectReason,
+    EVENT_BYTES_MAX, EventIdentity, EventName, FUTURE_TOLERANCE, ID_BYTES_MAX, NAME_BYTES_MAX, RejectReason,
     UnbilledReason, identify, is_future, short_hash,
 };
 pub use properties::{DEPTH_MAX, Properties, PropertiesError, Scalar};

@@ -5,7 +5,9 @@ use uuid::Uuid;
 
 use crate::catalog::meter::Aggregation;
 
-use super::{BucketFold, MeterValue, Properties, PropertiesError, Scalar, bucket_start, identify, is_future};
+use super::{
+    BucketFold, EventName, MeterValue, Properties, PropertiesError, Scalar, bucket_start, identify, is_future,
+};
 
 fn canonical(json: &str) -> Result<String, PropertiesError> {
     Properties::parse(json).map(|properties| properties.canonical().to_owned())
@@ -78,23 +80,52 @@ fn a_member_is_found_by_its_decoded_name() {
 #[test]
 fn the_identity_of_an_event_ignores_the_order_of_keys_and_the_spelling_of_numbers() {
     let time = Some("2023-11-16T18:17:03.979960Z".parse().unwrap());
-    let one = identify("e1", "call", "code", time, &Properties::parse(r#"{"a":1,"b":2.50}"#).unwrap());
-    let two = identify("e1", "call", "code", time, &Properties::parse(r#"{"b":25e-1,"a":1.0}"#).unwrap());
+    let one = identify(
+        EventName::Id("e1"),
+        "call",
+        "code",
+        time,
+        &Properties::parse(r#"{"a":1,"b":2.50}"#).unwrap(),
+    );
+    let two = identify(
+        EventName::Id("e1"),
+        "call",
+        "code",
+        time,
+        &Properties::parse(r#"{"b":25e-1,"a":1.0}"#).unwrap(),
+    );
 
     assert_eq!(one, two);
+}
+
+#[test]
+fn names_that_read_alike_identify_different_events() {
+    let properties = Properties::empty();
+    let hash = |name| identify(name, "call", "code", None, &properties).id_hash;
+    let names = [
+        EventName::Id("a/b/c"),
+        EventName::CloudEvent { source: "a/b", id: "c" },
+        EventName::CloudEvent { source: "a", id: "b/c" },
+        EventName::CloudEvent { source: "a/", id: "b/c" },
+        EventName::CloudEvent { source: "", id: "a/b/c" },
+    ];
+
+    let distinct: std::collections::HashSet<_> = names.into_iter().map(hash).collect();
+
+    assert_eq!(distinct.len(), names.len());
 }
 
 #[test]
 fn every_part_of_an_event_changes_its_payload_hash() {
     let properties = Properties::parse(r#"{"a":1}"#).unwrap();
     let time = Some("2023-11-16T18:17:03Z".parse().unwrap());
-    let base = identify("e1", "call", "code", time, &properties).payload_hash;
+    let base = identify(EventName::Id("e1"), "call", "code", time, &properties).payload_hash;
 
-    assert_ne!(base, identify("e1", "cal", "lcode", time, &properties).payload_hash);
-    assert_ne!(base, identify("e1", "call", "conv", time, &properties).payload_hash);
-    assert_ne!(base, identify("e1", "call", "code", None, &properties).payload_hash);
-    assert_ne!(base, identify("e1", "call", "code", time, &Properties::empty()).payload_hash);
-    assert_eq!(base, identify("e2", "call", "code", time, &properties).payload_hash);
+    assert_ne!(base, identify(EventName::Id("e1"), "cal", "lcode", time, &properties).payload_hash);
+    assert_ne!(base, identify(EventName::Id("e1"), "call", "conv", time, &properties).payload_hash);
+    assert_ne!(base, identify(EventName::Id("e1"), "call", "code", None, &properties).payload_hash);
+    assert_ne!(base, identify(EventName::Id("e1"), "call", "code", time, &Properties::empty()).payload_hash);
+    assert_eq!(base, identify(EventName::Id("e2"), "call", "code", time, &properties).payload_hash);
 }
 
 #[test]

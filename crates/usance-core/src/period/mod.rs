@@ -92,9 +92,14 @@ impl BillingCycle {
         Ok(Period { start: full.start.max(self.anchor), end: full.end })
     }
 
-    /// Finds the period that starts where another one of this cycle ends.
+    /// Finds the period that starts exactly where another one ends, also where that is no boundary of this cycle because
+    /// the time zone has changed meanwhile: then the period ends at the nearest boundary that leaves no stub.
     pub fn next(&self, period: &Period) -> Result<Period, PeriodError> {
-        self.period_containing(period.end)
+        let start = period.end;
+        let full = self.full_period_containing(start)?;
+        let (past, left) = (start.duration_since(full.start), full.end.duration_since(start));
+        let end = if left < past { self.full_period_containing(full.end)?.end } else { full.end };
+        Ok(Period { start, end })
     }
 
     /// Finds the uncut period around an instant, before the anchor too: what a proration divides by.

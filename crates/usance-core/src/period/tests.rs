@@ -325,3 +325,24 @@ proptest! {
         prop_assert!(start.day() == expected || start.date().yesterday().unwrap().day() == expected);
     }
 }
+
+#[test]
+fn a_change_of_the_time_zone_leaves_no_gap_no_overlap_and_no_stub() {
+    for (alignment, anchor) in
+        [(Alignment::Calendar, "2024-01-01T00:00:00Z"), (Alignment::Anniversary, "2024-01-15T09:00:00Z")]
+    {
+        let before = cycle(IntervalUnit::Month, 1, alignment, "UTC", anchor);
+        let closed = before.period_containing(before.anchor).unwrap();
+        for zone in ["Asia/Tokyo", "America/Los_Angeles", "Pacific/Kiritimati", "Pacific/Pago_Pago"] {
+            let after = cycle(IntervalUnit::Month, 1, alignment, zone, anchor);
+            let mut last = closed;
+            for _ in 0..14 {
+                let next = after.next(&last).unwrap();
+                assert_eq!(next.start, last.end, "{zone}");
+                let days = next.end.duration_since(next.start).as_hours() / 24;
+                assert!((26..=33).contains(&days), "{zone}: {days} days");
+                last = next;
+            }
+        }
+    }
+}

@@ -1,17 +1,22 @@
 //! Customers.
 
-use axum::{Json, extract::Path, http::StatusCode, response::Response};
+use std::{collections::BTreeMap, fmt};
+
+use axum::{Json, http::StatusCode, response::Response};
 use futures_util::FutureExt;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error as _, MapAccess, Visitor},
+};
+use serde_json::Value;
 use usance_app::customers::{self, Tax};
 use usance_db::customers::Customer;
 use utoipa::ToSchema;
 
 use crate::{
     error::ApiResult,
-    extract::{Authorized, ListQuery, Mutation, NoBody, Query},
+    extract::{Authorized, ListQuery, Mutation, NoBody, Path, Query, objects},
     wire::{ListView, ProblemView},
 };
 
@@ -20,6 +25,7 @@ use crate::{
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum TaxBody {
     /// By these rates, each on every line: `{"rates": [{"name": "VAT", "percent": "19"}]}`.
+    #[serde(deserialize_with = "objects")]
     Rates(Vec<TaxRateBody>),
     /// `{"exempt": true}`.
     Exempt(bool),
@@ -47,6 +53,37 @@ impl From<TaxBody> for Tax {
     }
 }
 
+/// An object whose members are all strings: nothing is rounded on its way, and no member hides another.
+#[derive(Debug)]
+struct Texts(BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(TextsVisitor).map(Self)
+    }
+}
+
+struct TextsVisitor;
+
+impl<'de> Visitor<'de> for TextsVisitor {
+    type Value = BTreeMap<String, String>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object of strings")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut texts = BTreeMap::new();
+        while let Some((name, text)) = map.next_entry::<String, String>()? {
+            if texts.contains_key(&name) {
+                return Err(A::Error::custom(format!("the member {name} is there twice")));
+            }
+            texts.insert(name, text);
+        }
+        Ok(texts)
+    }
+}
+
 /// A new customer.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -66,16 +103,17 @@ pub(crate) struct CreateCustomer {
     /// No tax if absent.
     tax: Option<TaxBody>,
     /// Postal address.
-    #[schema(value_type = Option<Object>)]
-    address: Option<Map<String, Value>>,
-    /// Your own data.
-    #[schema(value_type = Option<Object>)]
-    metadata: Option<Map<String, Value>>,
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
+    address: Option<Texts>,
+    /// Your own data: up to 50 texts of 500 characters each, with names of up to 64.
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
+    metadata: Option<Texts>,
 }
 
 impl From<CreateCustomer> for customers::CreateCustomer {
     fn from(body: CreateCustomer) -> Self {
         let CreateCustomer { external_id, name, email, currency, timezone, tax, address, metadata } = body;
+        let (address, metadata) = (address.map(|texts| texts.0), metadata.map(|texts| texts.0));
         Self { external_id, name, email, currency, timezone, tax: tax.map(Into::into), address, metadata }
     }
 }
@@ -96,16 +134,17 @@ pub(crate) struct UpdateCustomer {
     /// Applies to invoices from now on.
     tax: Option<TaxBody>,
     /// Postal address.
-    #[schema(value_type = Option<Object>)]
-    address: Option<Map<String, Value>>,
-    /// Your own data.
-    #[schema(value_type = Option<Object>)]
-    metadata: Option<Map<String, Value>>,
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
+    address: Option<Texts>,
+    /// Your own data: up to 50 texts of 500 characters each, with names of up to 64.
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
+    metadata: Option<Texts>,
 }
 
 impl From<UpdateCustomer> for customers::UpdateCustomer {
     fn from(body: UpdateCustomer) -> Self {
         let UpdateCustomer { external_id, name, email, timezone, tax, address, metadata } = body;
+        let (address, metadata) = (address.map(|texts| texts.0), metadata.map(|texts| texts.0));
         Self { external_id, name, email, timezone, tax: tax.map(Into::into), address, metadata }
     }
 }
@@ -121,9 +160,9 @@ pub(crate) struct CustomerView {
     timezone: String,
     #[schema(value_type = TaxBody)]
     tax: Value,
-    #[schema(value_type = Object)]
+    #[schema(value_type = BTreeMap<String, String>)]
     address: Value,
-    #[schema(value_type = Object)]
+    #[schema(value_type = BTreeMap<String, String>)]
     metadata: Value,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,

@@ -21,7 +21,10 @@ use utoipa::{IntoParams, ToSchema};
 use crate::{
     HttpState,
     error::ApiResult,
-    extract::{Authorized, CustomerQuery, Query, read_body, write_cursor, write_timed_cursor},
+    extract::{
+        Authorized, BodyLimits, CustomerQuery, Query, read_body, require_plain, write_cursor,
+        write_timed_cursor,
+    },
     wire::{ListView, ProblemView},
 };
 
@@ -61,6 +64,16 @@ pub(crate) struct EventsBody {
     events: Vec<EventBody>,
 }
 
+/// Many events, or one.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(untagged)]
+#[schema(example = json!({"events": [{"id": "req-4711", "type": "llm_call", "customer": "acme", "properties": {"tokens": 4818}}]}))]
+#[expect(dead_code, reason = "it documents what the reader accepts")]
+pub(crate) enum SentEvents {
+    Many(EventsBody),
+    One(EventBody),
+}
+
 /// Which results are wanted.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -73,6 +86,9 @@ pub(crate) struct ResultsQuery {
 /// What became of one event.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ResultView {
+    /// Position of the event in the request, from 0.
+    index: usize,
+    /// As sent, if it could be read.
     id: Option<String>,
     /// `accepted`, `replayed`, `unbilled`, `conflict` or `rejected`.
     status: &'static str,
@@ -85,9 +101,10 @@ pub(crate) struct ResultView {
     meters: std::sync::Arc<[String]>,
 }
 
-impl From<Receipt> for ResultView {
-    fn from(receipt: Receipt) -> Self {
+impl ResultView {
+    fn new(index: usize, receipt: Receipt) -> Self {
         Self {
+            index,
             id: receipt.id,
             status: receipt.status.as_str(),
             reason: receipt.status.reason(),
@@ -111,7 +128,7 @@ pub(crate) struct ReceiptsView {
 impl ReceiptsView {
     fn new(receipts: Vec<Receipt>, only_failures: bool) -> Self {
         let mut view = Self::default();
-        for receipt in receipts {
+        for (index, receipt) in receipts.into_iter().enumerate() {
             let (count, failure) = match receipt.status {
                 EventStatus::Accepted => (&mut view.accepted, false),
                 EventStatus::Replayed => (&mut view.replayed, true),
@@ -121,7 +138,7 @@ impl ReceiptsView {
             };
             *count += 1;
             if failure || !only_failures {
-                view.results.push(receipt.into());
+                view.results.push(ResultView::new(index, receipt));
             }
         }
         view
@@ -132,12 +149,9 @@ impl ReceiptsView {
 ///
 /// One event, `{"events": [...]}` with up to 10,000, or `CloudEvents` by content type
 /// (`application/cloudevents+json`, `application/cloudevents-batch+json`; `subject` is the customer, `data` the properties,
-/// and source and id together the identity). The answer comes when the events are durable. A single event is answered by
-/// status: 409 for a conflict, 422 for a rejection.
-#[utoipa::path(post, path = "/events", tag = "Usage", params(ResultsQuery), request_body(description = "Events", content(
-    (EventsBody = "application/json"), (EventBody = "application/vnd.usance.event+json"), (Object = "application/cloudevents+json"),
-    (Vec<Object> = "application/cloudevents-batch+json"),
-)), responses(
+/// and source and id together the identity; the receipt shows the id). The answer comes when the events are durable. A
+/// single event is answered by status: 409 for a conflict, 422 for a rejection.
+#[utoipa::path(post, path = "/events", tag = "Usage", params(ResultsQuery), request_body(description = "Events", content = SentEvents), responses(
     (status = 200, description = "A receipt per event", body = ReceiptsView),
     (status = 429, description = "Events arrive faster than they can be stored", body = ProblemView),
     (status = "4XX", description = "Refused", body = ProblemView),
@@ -152,8 +166,9 @@ pub(crate) async fn ingest_events(State(state): State<HttpState>, request: Reque
         Some(_) => return Err(Error::field("?results", "unknown_value", "must be all or failures").into()),
     };
     let kind = body_kind(&parts.headers)?;
-    let room = cx.app.ingest.reserve(announced_bytes(&parts.headers)?)?;
-    let bytes = read_body(body, REQUEST_BYTES_MAX).await?;
+    let mut room = cx.app.ingest.open_room(announced_bytes(&parts.headers)?)?;
+    let limits = BodyLimits::new(REQUEST_BYTES_MAX, state.settings.request_timeout);
+    let bytes = read_body(body, limits, |arrived| room.grow(arrived)).await?;
     let parsed = if bytes.len() <= INLINE_BYTES_MAX {
         parse(kind, &bytes)?
     } else {
@@ -168,10 +183,11 @@ pub(crate) async fn ingest_events(State(state): State<HttpState>, request: Reque
 }
 
 fn body_kind(headers: &HeaderMap) -> Result<BodyKind> {
+    require_plain(headers)?;
     let content_type =
         headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("application/json");
     match content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
-        "application/json" | "application/vnd.usance.event+json" => Ok(BodyKind::Json),
+        "application/json" => Ok(BodyKind::Json),
         "application/cloudevents+json" => Ok(BodyKind::CloudEvent),
         "application/cloudevents-batch+json" => Ok(BodyKind::CloudEvents),
         _ => {
@@ -181,7 +197,7 @@ fn body_kind(headers: &HeaderMap) -> Result<BodyKind> {
     }
 }
 
-/// A body of unknown length may be as long as a body can be.
+/// What the body is said to have; nothing if that is not said.
 fn announced_bytes(headers: &HeaderMap) -> Result<usize> {
     let announced = headers
         .get(header::CONTENT_LENGTH)
@@ -193,7 +209,7 @@ fn announced_bytes(headers: &HeaderMap) -> Result<usize> {
             Err(Error::refused(Code::PayloadTooLarge, detail))
         }
         Some(bytes) => Ok(bytes),
-        None => Ok(REQUEST_BYTES_MAX),
+        None => Ok(0),
     }
 }
 
@@ -314,6 +330,7 @@ pub(crate) struct UnbilledQuery {
     /// Only events that wait for this reason.
     reason: Option<String>,
     /// Items per page, 1 to 100; 50 if absent.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<u16>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,

@@ -1,6 +1,6 @@
 //! Invoices.
 
-use axum::{Json, extract::Path, http::StatusCode, response::Response};
+use axum::{Json, http::StatusCode, response::Response};
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 
 use crate::{
     error::ApiResult,
-    extract::{Authorized, CustomerQuery, ListQuery, Mutation, NoBody, Query},
+    extract::{Authorized, CustomerQuery, ListQuery, Mutation, NoBody, Path, Query},
     wire::{ListView, MoneyView, PeriodView, ProblemView},
 };
 

@@ -1,6 +1,6 @@
 //! Meters.
 
-use axum::{Json, extract::Path, http::StatusCode, response::Response};
+use axum::{Json, http::StatusCode, response::Response};
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::{
     error::ApiResult,
-    extract::{Authorized, ListQuery, Mutation, NoBody, Query},
+    extract::{Authorized, ListQuery, Mutation, NoBody, Path, Query},
     wire::{ListView, ProblemView},
 };
 

@@ -1,6 +1,6 @@
 //! Payment methods of customers.
 
-use axum::{Json, extract::Path, http::StatusCode, response::Response};
+use axum::{Json, http::StatusCode, response::Response};
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::{
     error::ApiResult,
-    extract::{Authorized, ListQuery, Mutation, NoBody, Query},
+    extract::{Authorized, ListQuery, Mutation, NoBody, Path, Query},
     wire::{ListView, ProblemView},
 };
 

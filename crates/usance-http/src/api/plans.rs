@@ -2,7 +2,7 @@
 
 #![expect(clippy::disallowed_types, reason = "the derived schema of free members names every JSON type")]
 
-use axum::{Json, extract::Path, http::StatusCode, response::Response};
+use axum::{Json, http::StatusCode, response::Response};
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use crate::{
     error::ApiResult,
-    extract::{Authorized, ListQuery, Mutation, NoBody, Query},
+    extract::{Authorized, ListQuery, Mutation, NoBody, Path, Query, objects, optional_objects},
     wire::{ListView, ProblemView},
 };
 
@@ -135,7 +135,7 @@ pub(crate) struct CreatePlan {
     /// In the order of the invoice.
     prices: Vec<PriceBody>,
     /// What the plan grants.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "objects")]
     entitlements: Vec<EntitlementBody>,
 }
 
@@ -181,6 +181,7 @@ pub(crate) struct UpdatePlan {
     /// All prices of the new version.
     prices: Option<Vec<PriceBody>>,
     /// All entitlements of the new version.
+    #[serde(default, deserialize_with = "optional_objects")]
     entitlements: Option<Vec<EntitlementBody>>,
 }
 

@@ -1,6 +1,6 @@
 //! Subscriptions.
 
-use axum::{Json, extract::Path, http::StatusCode, response::Response};
+use axum::{Json, http::StatusCode, response::Response};
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use crate::{
     error::ApiResult,
-    extract::{Authorized, CustomerQuery, Mutation, Query},
+    extract::{Authorized, CustomerQuery, Mutation, Path, Query},
     wire::{ListView, PeriodView, ProblemView},
 };
 

@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 use crate::{
     HttpState,
     error::{ApiError, ApiResult},
-    extract::{from_json, read_body, require_json},
+    extract::{BodyLimits, from_json, read_body, require_json},
     wire::ProblemView,
 };
 
@@ -176,8 +176,9 @@ pub(crate) async fn register_tenant(
     request: Request,
 ) -> ApiResult<(StatusCode, Json<RegisteredTenantView>)> {
     let (parts, body) = request.into_parts();
-    let bytes = read_body(body, BODY_BYTES_MAX).await?;
     require_json(&parts.headers)?;
+    let limits = BodyLimits::new(BODY_BYTES_MAX, state.settings.request_timeout);
+    let bytes = read_body(body, limits, |_| Ok(())).await?;
     let body: RegisterTenantBody = from_json(&bytes).map_err(|error| as_bad_request(error.into()))?;
     let registered =
         tenants::register(&state.app, body.into()).await.map_err(|error| as_bad_request(error.into()))?;

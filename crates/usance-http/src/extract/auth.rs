@@ -55,7 +55,14 @@ fn credential(headers: &HeaderMap) -> ApiResult<Credential> {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim().to_owned(),
         _ => String::new(),
     });
-    let text = bearer.or_else(|| text_of("x-api-key")).filter(|text| !text.is_empty()).ok_or_else(missing)?;
+    let api_key = text_of("x-api-key");
+    if let (Some(bearer), Some(api_key)) = (&bearer, &api_key)
+        && bearer != api_key
+    {
+        let detail = "send one credential: Authorization and X-API-Key differ";
+        return Err(Error::refused(Code::Unauthorized, detail).into());
+    }
+    let text = bearer.or(api_key).filter(|text| !text.is_empty()).ok_or_else(missing)?;
     if text.starts_with("sk_") || text.starts_with("pk_") {
         return Ok(Credential::ApiKey(SecretString::from(text)));
     }

@@ -4,7 +4,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use axum::{
     body::Body,
     extract::{FromRequest, FromRequestParts, Request},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use futures_util::{FutureExt, future::BoxFuture};
@@ -19,7 +19,7 @@ use usance_db::{TenantTx, idempotency::RequestKey};
 
 use super::{
     Authorized,
-    body::{from_json, read_body, require_json},
+    body::{BodyLimits, from_json, read_body, require_json},
 };
 use crate::{
     HttpState,
@@ -49,20 +49,27 @@ impl<T: DeserializeOwned> FromRequest<HttpState> for Mutation<T> {
         let (mut parts, body) = request.into_parts();
         let Authorized(cx) = Authorized::from_request_parts(&mut parts, state).await?;
         let key = parts.headers.get("idempotency-key").map(read_key).transpose()?;
-        let bytes = read_body(body, BODY_BYTES_MAX).await?;
+        let limits = BodyLimits::new(BODY_BYTES_MAX, state.settings.request_timeout);
+        let bytes = read_body(body, limits, |_| Ok(())).await?;
         let bytes = if bytes.iter().all(u8::is_ascii_whitespace) {
-            b"{}".as_slice().into()
+            b"{}".to_vec()
         } else {
             require_json(&parts.headers)?;
             bytes
         };
         let key = key.map(|key| RequestKey {
-            route: format!("{} {}", parts.method, parts.uri.path()),
+            route: route_hash(&parts.method, parts.uri.path()),
             key,
             request_hash: digest(&SHA256, &bytes).as_ref().to_vec(),
         });
         Ok(Self { cx, key, body: from_json(&bytes)? })
     }
+}
+
+fn route_hash(method: &Method, path: &str) -> String {
+    let hash = digest(&SHA256, format!("{method} {path}").as_bytes());
+    let nibbles = hash.as_ref().iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    nibbles.filter_map(|nibble| char::from_digit(u32::from(nibble), 16)).collect()
 }
 
 fn read_key(value: &HeaderValue) -> Result<String> {
@@ -90,7 +97,7 @@ impl<T: Send + 'static> Mutation<T> {
         Ok(respond(answer.await?, self.cx.request_id))
     }
 
-    /// Runs a request of several transactions that is harmless when repeated; its answer is kept at the end.
+    /// Runs a request of several transactions that is harmless when repeated, one at a time per idempotency key.
     pub(crate) async fn run_in_steps<V, F>(self, status: StatusCode, run: F) -> ApiResult<Response>
     where
         V: Serialize,
@@ -98,7 +105,7 @@ impl<T: Send + 'static> Mutation<T> {
     {
         let Self { cx, key, body } = self;
         let steps = async { to_answer(status, &run(&cx, body).await?) };
-        let answer = at_least_once(&cx, key.as_ref(), steps).await?;
+        let answer = at_least_once(&cx, key.as_ref(), kept_refusal, steps).await?;
         Ok(respond(answer, cx.request_id))
     }
 }
@@ -115,7 +122,17 @@ fn to_answer<V: Serialize>(status: StatusCode, view: &V) -> Result<Answer> {
 /// Refusals that would be the same the next time are kept; what depends on the moment is not.
 fn kept_refusal(error: &Error) -> Option<Answer> {
     let Error::Refused(refusal) = error else { return None };
-    if matches!(refusal.code, Code::IdempotencyKeyReused | Code::TooManyRequests | Code::Unavailable) {
+    let of_the_moment = matches!(
+        refusal.code,
+        Code::IdempotencyKeyReused
+            | Code::IdempotencyKeyInUse
+            | Code::PaymentInProgress
+            | Code::PaymentUnknown
+            | Code::TooManyRequests
+            | Code::Timeout
+            | Code::Unavailable
+    );
+    if of_the_moment {
         return None;
     }
     let error = ApiError::from(refusal.as_ref().clone());

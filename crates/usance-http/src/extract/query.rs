@@ -27,9 +27,26 @@ impl<T: DeserializeOwned> FromRequestParts<HttpState> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, _: &HttpState) -> ApiResult<Self> {
         match axum::extract::Query::<T>::try_from_uri(&parts.uri) {
             Ok(axum::extract::Query(value)) => Ok(Self(value)),
-            Err(rejection) => Err(Error::field("?", "invalid", rejection.body_text()).into()),
+            Err(rejection) => Err(fault(&rejection.body_text()).into()),
         }
     }
+}
+
+/// Names the parameter in what the reader said, which is `<context>: <name>: <fault>`.
+fn fault(said: &str) -> Error {
+    let fault = said.split_once(": ").map_or(said, |(_, fault)| fault);
+    // A parameter that is sent twice is named by the fault alone.
+    let quoted = fault.split('`').nth(1).unwrap_or_default();
+    let (name, fault) = fault.split_once(": ").unwrap_or((quoted, fault));
+    let pointer = format!("?{name}");
+    if fault.starts_with("unknown field") {
+        let known = fault.split_once("expected ").map_or("none", |(_, known)| known);
+        return Error::field(&pointer, "unknown", format!("is no parameter here; known is {known}"));
+    }
+    if fault.starts_with("duplicate field") {
+        return Error::field(&pointer, "duplicate", "must be sent once");
+    }
+    Error::field(&pointer, "invalid", "cannot be read: the documentation shows its form")
 }
 
 /// Which part of a list is wanted.
@@ -38,6 +55,7 @@ impl<T: DeserializeOwned> FromRequestParts<HttpState> for Query<T> {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
     /// Items per page, 1 to 100; 50 if absent.
+    #[param(minimum = 1, maximum = 100)]
     pub(crate) limit: Option<u16>,
     /// `next_cursor` of the page before.
     pub(crate) cursor: Option<String>,
@@ -51,6 +69,7 @@ pub(crate) struct CustomerQuery {
     /// Id or `external_id` of a customer.
     pub(crate) customer: Option<String>,
     /// Items per page, 1 to 100; 50 if absent.
+    #[param(minimum = 1, maximum = 100)]
     pub(crate) limit: Option<u16>,
     /// `next_cursor` of the page before.
     pub(crate) cursor: Option<String>,

@@ -16,6 +16,9 @@ const TARGET_EVENTS_PER_SECOND: u64 = 40_000;
 /// The baseline of a machine on which the absolute target holds.
 const TARGET_BASELINE: u64 = 100_000;
 
+/// What other processes may take of the machine before the report warns.
+const NOISE_PERCENT: u64 = 10;
+
 const HEADER: [&str; 11] = [
     "round",
     "side",
@@ -145,9 +148,11 @@ pub(crate) fn summary(medians: &[Figures]) -> String {
         word(http.events_per_second >= TARGET_EVENTS_PER_SECOND)
     };
     format!(
-        "{table}\nCPU of the server, PostgreSQL (PG) and the client is per event; the ratio is to PostgreSQL in batches of 1,000 of the same round.\n\
+        "{table}\n\
+         CPU times are per event; PG is PostgreSQL; the ratio is to PostgreSQL in batches of {} of the same round.\n\
          Target, batches of {}: ratio of at least {}: {} ({ratio})\n\
          Target, batches of {}: {} events/s where the baseline reaches {}: {} and {} ({absolute})",
+        grouped(REFERENCE_BATCH),
         grouped(REFERENCE_BATCH),
         hundredths(TARGET_RATIO_HUNDREDTHS),
         hundredths(http.ratio_hundredths),
@@ -157,6 +162,13 @@ pub(crate) fn summary(medians: &[Figures]) -> String {
         grouped(http.events_per_second),
         grouped(bare.events_per_second),
     )
+}
+
+/// Warns if other processes kept the machine busy during a run.
+pub(crate) fn noise(rounds: &[Vec<Figures>]) -> Option<String> {
+    let most = rounds.iter().flatten().map(|figures| figures.others_percent).max()?;
+    (most >= NOISE_PERCENT)
+        .then(|| format!("Other processes took up to {most} % of the machine: compare ratios only"))
 }
 
 /// Renders what the figures depend on.

@@ -63,6 +63,9 @@ pub(crate) async fn run(options: &Options, dir: &Path, instance: &mut Instance) 
     }
     writeln!(output, "{}", report::rounds(&rounds))?;
     writeln!(output, "{}", report::summary(&report::medians(&rounds)))?;
+    if let Some(warning) = report::noise(&rounds) {
+        writeln!(output, "{warning}")?;
+    }
     let memory_mib = bench.processes.server_memory_max_kib()? / 1024;
     writeln!(output, "Most memory the server held: {} MiB", grouped(memory_mib))?;
     bench.check(&mut output).await

@@ -39,6 +39,12 @@ impl Binaries {
         self.dir.join(name)
     }
 
+    /// Tells whether the server was built with LZ4, which compresses the log at a fraction of what PGLZ costs.
+    pub(super) fn have_lz4(&self) -> bool {
+        let output = Command::new(self.program("pg_config")).arg("--configure").output();
+        output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("--with-lz4"))
+    }
+
     fn check(dir: PathBuf) -> Result<Self, PostgresError> {
         if let Some(program) = PROGRAMS.into_iter().find(|program| !dir.join(program).is_file()) {
             return Err(PostgresError::ProgramMissing { dir, program });

@@ -10,9 +10,9 @@ const KB_PER_MB: u64 = 1024;
 const BYTES_PER_MB: u64 = 1024 * 1024;
 
 /// Writes the generated settings of a data directory and returns their path.
-pub(super) fn write(data_dir: &Path, durability: Durability) -> Result<PathBuf, PostgresError> {
+pub(super) fn write(data_dir: &Path, durability: Durability, lz4: bool) -> Result<PathBuf, PostgresError> {
     let path = data_dir.join("postgres.conf");
-    let text = settings(memory_mb(), durability);
+    let text = settings(memory_mb(), durability, lz4);
     fs::write(&path, text).map_err(PostgresError::file("write", &path))?;
     // The server reads it under its own account, whatever the umask of this process.
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644))
@@ -44,7 +44,7 @@ pub(super) fn fixed(socket_dir: &str, durability: Durability) -> Vec<String> {
 ///
 /// The shares of memory follow the advice of PostgreSQL's manual (chapter "Resource Consumption": a quarter for shared
 /// buffers, half to three quarters expected in caches), capped because the machine runs more than the database.
-pub(super) fn settings(memory_mb: u64, durability: Durability) -> String {
+pub(super) fn settings(memory_mb: u64, durability: Durability, lz4: bool) -> String {
     let (shared_buffers_mb_max, max_wal_mb) = match durability {
         Durability::Durable => (2048, 2048),
         // Tests run beside each other and their data is small.
@@ -53,6 +53,7 @@ pub(super) fn settings(memory_mb: u64, durability: Durability) -> String {
     let shared_buffers_mb = (memory_mb / 4).clamp(32, shared_buffers_mb_max);
     let effective_cache_mb = (memory_mb / 2).max(64);
     let maintenance_mb = (memory_mb / 16).clamp(16, 512);
+    let compression = if lz4 { "lz4" } else { "off" };
     let work_mb = (memory_mb / 1024).clamp(4, 32);
     format!(
         "\
@@ -60,6 +61,8 @@ pub(super) fn settings(memory_mb: u64, durability: Durability) -> String {
 include_if_exists = 'postgres/postgresql.conf'
 
 max_connections = 100
+# A list of events locks every month that has any.
+max_locks_per_transaction = 512
 shared_buffers = {shared_buffers_mb}MB
 effective_cache_size = {effective_cache_mb}MB
 maintenance_work_mem = {maintenance_mb}MB
@@ -68,7 +71,7 @@ huge_pages = try
 
 max_wal_size = {max_wal_mb}MB
 min_wal_size = 256MB
-wal_compression = on
+wal_compression = {compression}
 checkpoint_timeout = 15min
 checkpoint_completion_target = 0.9
 

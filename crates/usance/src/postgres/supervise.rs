@@ -209,7 +209,7 @@ impl Supervisor {
     }
 
     fn server_command(&self) -> Result<Command, PostgresError> {
-        let config = settings::write(&self.data_dir, self.durability)?;
+        let config = settings::write(&self.data_dir, self.durability, self.binaries.have_lz4())?;
         let mut command = self.account.command(&self.binaries.program("postgres"), DeathSignal::Quit);
         command.arg("-D").arg(self.data_dir.join(cluster::CLUSTER));
         let mut config_file = OsString::from("config_file=");

@@ -50,7 +50,7 @@ fn shares_of_memory_grow_with_the_machine_up_to_a_cap() {
     let cases = [(512, "128MB", "256MB"), (4096, "1024MB", "2048MB"), (65_536, "2048MB", "32768MB")];
     for (memory_mb, shared_buffers, effective_cache) in cases {
         // When
-        let text = settings(memory_mb, Durability::Durable);
+        let text = settings(memory_mb, Durability::Durable, true);
 
         // Then
         assert!(text.contains(&format!("\nshared_buffers = {shared_buffers}\n")), "{memory_mb}: {text}");
@@ -63,7 +63,7 @@ fn shares_of_memory_grow_with_the_machine_up_to_a_cap() {
 
 #[test]
 fn a_tiny_machine_still_gets_settings_the_server_accepts() {
-    let text = settings(0, Durability::Durable);
+    let text = settings(0, Durability::Durable, true);
 
     assert!(text.contains("\nshared_buffers = 32MB\n"), "{text}");
     assert!(text.contains("\nwork_mem = 4MB\n"), "{text}");
@@ -85,7 +85,7 @@ fn only_the_fast_server_gives_up_flushing() {
 
 #[test]
 fn the_settings_of_the_operator_are_read_last() {
-    let text = settings(4096, Durability::Durable);
+    let text = settings(4096, Durability::Durable, true);
 
     assert_eq!(text.lines().last(), Some("include_if_exists = 'postgres.local.conf'"));
 }

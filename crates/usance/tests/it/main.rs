@@ -3,8 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod api;
+mod cli;
+mod event_partitions;
 mod isolation;
+mod kill;
+mod managed_postgres;
 mod openapi;
+mod program;
 mod row_level_security;
+mod shutdown;
+mod starter_invoice;
 mod tidy;
 mod trace;

@@ -22,7 +22,7 @@ async fn without_a_valid_key_every_answer_is_the_same() {
 }
 
 #[tokio::test]
-async fn a_key_is_taken_from_either_header() {
+async fn a_key_is_taken_from_either_header_and_two_keys_from_none() {
     let server = TestServer::start().await;
     let registered = server.client.register("acme").await;
     let key = registered["tenant"]["api_key_test_secret"].as_str().unwrap();
@@ -30,6 +30,11 @@ async fn a_key_is_taken_from_either_header() {
     let request = server.client.request(reqwest::Method::GET, "/customers").header("x-api-key", key);
 
     server.client.send(request).await.expect(200);
+    let both = |other: &str| {
+        server.client.with_key(key).request(reqwest::Method::GET, "/customers").header("x-api-key", other)
+    };
+    server.client.send(both(key)).await.expect(200);
+    server.client.send(both("sk_test_another")).await.expect_code(401, "unauthorized");
     server.stop().await;
 }
 

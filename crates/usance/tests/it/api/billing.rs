@@ -296,3 +296,63 @@ async fn every_change_is_announced_in_the_outbox() {
     );
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_customer_who_moves_to_another_time_zone_is_billed_on_without_gap_or_overlap() {
+    for timezone in ["Asia/Tokyo", "America/Los_Angeles"] {
+        let server = TestServer::start().await;
+        let client = with_plan(&server, flat("arrears")).await;
+        customer(&client, "UTC", "USD").await;
+        let subscription = json!({ "customer": "c", "plan": "p", "start_at": "2024-01-01T00:00:00Z" });
+        client.post("/subscriptions", subscription).await.expect(201);
+
+        client.advance("2024-02-01T00:00:00Z").await;
+        client.patch("/customers/c", json!({ "timezone": timezone })).await.expect(200);
+        client.advance("2024-06-15T00:00:00Z").await;
+
+        let periods: Vec<_> =
+            invoices(&client).await.iter().map(|invoice| invoice["period"].clone()).collect();
+        assert_eq!(periods.len(), 5, "{timezone}: {periods:?}");
+        assert!(periods.windows(2).all(|pair| pair[0]["end"] == pair[1]["start"]), "{timezone}: {periods:?}");
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn waiting_events_of_a_backdated_subscription_are_on_the_invoices_of_their_months() {
+    let server = TestServer::start().await;
+    let client = server.client.tenant("acme").await;
+    client.prepare_starter_plan().await;
+    client.put("/test-clock", json!({ "now": "2024-02-10T00:00:00Z" })).await.expect(200);
+    for (id, time) in
+        [("a", "2023-11-05T00:00:00Z"), ("b", "2023-12-05T00:00:00Z"), ("c", "2023-12-06T00:00:00Z")]
+    {
+        let event = json!({ "id": id, "type": "llm_call", "customer": "acme", "time": time, "properties": { "tokens": 1 } });
+        assert_eq!(client.post("/events", event).await.expect(200)["unbilled"], 1);
+    }
+
+    client.subscribe_to_starter("acme").await;
+    client.advance("2024-02-10T00:00:00Z").await;
+
+    let calls: Vec<_> =
+        invoices(&client).await.iter().map(|invoice| invoice["lines"][1]["quantity"].clone()).collect();
+    assert_eq!(calls, ["1", "2", "0"]);
+    assert_eq!(client.get("/events/unbilled").await.expect(200)["data"], json!([]));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn usage_below_zero_is_billed_as_zero() {
+    let server = TestServer::start().await;
+    let client = server.client.tenant("acme").await;
+    client.prepare_starter_plan().await;
+    client.subscribe_to_starter("acme").await;
+    let event = json!({ "id": "a", "type": "llm_call", "customer": "acme", "time": "2023-11-05T00:00:00Z", "properties": { "tokens": -5 } });
+    client.post("/events", event).await.expect(200);
+
+    client.advance("2023-12-01T00:00:00Z").await;
+
+    let lines = invoices(&client).await[0]["lines"].clone();
+    assert_eq!((&lines[0]["amount"]["amount_minor"], &lines[2]["quantity"]), (&json!(1_000), &json!("0")));
+    server.stop().await;
+}

@@ -120,3 +120,59 @@ async fn the_pages_of_the_operator_answer() {
     assert!(metrics.text.contains("usance_http_requests_total"), "{}", metrics.text);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_list_is_never_taken_for_an_object() {
+    let server = TestServer::start().await;
+    let client = server.client.tenant("acme").await;
+
+    for (path, body, pointer) in [
+        ("/features", json!(["c"]), ""),
+        (
+            "/customers",
+            json!({ "name": "C", "currency": "USD", "tax": { "rates": [["VAT", "19"]] } }),
+            "/tax",
+        ),
+        ("/customers", json!({ "name": "C", "currency": "USD", "tax": [[]] }), "/tax"),
+        (
+            "/plans",
+            json!({ "code": "p", "name": "P", "currency": "USD", "interval": "month", "prices": [], "entitlements": [["f"]] }),
+            "/entitlements/0",
+        ),
+    ] {
+        let refused = client.post(path, body).await.expect_code(422, "invalid_field");
+        let found = refused["errors"][0]["pointer"].as_str().unwrap();
+        assert!(found.starts_with(pointer), "{path}: {refused}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_query_or_path_that_cannot_be_read_is_named_without_the_words_of_a_library() {
+    let server = TestServer::start().await;
+    let client = server.client.tenant("acme").await;
+
+    for (path, pointer) in [
+        ("/features?limit=abc", "?limit"),
+        ("/features?limt=1", "?limt"),
+        ("/features?limit=1&limit=2", "?limit"),
+        ("/features?limit=0", "?limit"),
+    ] {
+        let refused = client.get(path).await.expect_code(422, "invalid_field");
+        assert_eq!(refused["errors"][0]["pointer"], pointer, "{refused}");
+        assert!(!refused["detail"].as_str().unwrap().contains("deserialize"), "{refused}");
+    }
+    client.get("/meters/%ff").await.expect_code(404, "not_found");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_root_leads_to_the_documentation() {
+    let server = TestServer::start().await;
+
+    let page = server.client.get("//").await;
+
+    assert_eq!(page.status, 200);
+    assert!(page.text.contains("swagger"), "{}", page.text);
+    server.stop().await;
+}

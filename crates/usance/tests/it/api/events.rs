@@ -2,6 +2,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use usance_testkit::{Client, TestServer};
 
 async fn prepared(server: &TestServer) -> Client {
@@ -68,7 +72,7 @@ async fn a_batch_gets_exactly_one_receipt_per_event() {
     );
     assert_eq!(
         answer["results"][0],
-        json!({ "id": "good-1", "status": "accepted", "meters": ["calls", "tokens"] })
+        json!({ "index": 0, "id": "good-1", "status": "accepted", "meters": ["calls", "tokens"] })
     );
     let counts = ["accepted", "replayed", "unbilled", "conflict", "rejected"]
         .map(|name| answer[name].as_i64().unwrap());
@@ -95,7 +99,10 @@ async fn only_failures_are_listed_on_request() {
         .expect(200);
 
     assert_eq!(answer["accepted"], 2);
-    assert_eq!(answer["results"], json!([{ "id": "b", "status": "rejected", "reason": "malformed_time" }]));
+    assert_eq!(
+        answer["results"],
+        json!([{ "index": 1, "id": "b", "status": "rejected", "reason": "malformed_time" }])
+    );
     client.post("/events?results=some", event("d")).await.expect_code(422, "invalid_field");
     server.stop().await;
 }
@@ -157,7 +164,10 @@ async fn cloud_events_are_taken_one_by_one_and_in_batches() {
         .expect(200);
     send(json!([]), "text/xml").await.expect_code(415, "unsupported_media_type");
 
-    assert_eq!(single["results"][0]["id"], "/gateway/1");
+    assert_eq!(single["results"][0]["id"], "1");
+    let native =
+        json!({ "id": "/gateway/1", "type": "llm_call", "customer": "code", "properties": { "tokens": 10 } });
+    assert_eq!(client.post("/events", native).await.expect(200)["accepted"], 1);
     assert_eq!((batch["accepted"].as_i64(), batch["replayed"].as_i64()), (Some(1), Some(1)));
     server.stop().await;
 }
@@ -240,7 +250,10 @@ async fn too_many_events_or_too_many_bytes_are_refused_whole() {
         )
         .await
         .expect_code(413, "payload_too_large");
-    client.post("/events", json!({ "events": {} })).await.expect_code(400, "malformed_json");
+    for body in [json!({ "events": {} }), json!({ "events": null }), json!([[event("a")]])] {
+        let refused = client.post("/events", body).await.expect_code(400, "malformed_json");
+        assert!(refused["detail"].as_str().unwrap().contains(r#"{"events": [...]}"#), "{refused}");
+    }
 
     assert_eq!(server.database.count("SELECT count(*) FROM event_keys").await, 0);
     server.stop().await;
@@ -322,4 +335,50 @@ async fn a_month_of_events_can_be_dropped_without_losing_exactly_once() {
     assert_eq!(client.post("/events", event("a")).await.expect(200)["replayed"], 1);
     assert_eq!(client.get("/events?customer=code").await.expect(200)["data"], json!([]));
     server.stop_unchecked().await;
+}
+
+/// Announces a body and returns when the server waits for it.
+async fn announce(client: &Client, bytes: usize) -> TcpStream {
+    let mut socket = TcpStream::connect(client.base().trim_start_matches("http://")).await.unwrap();
+    let head = format!(
+        "POST /api/v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: {bytes}\r\nExpect: 100-continue\r\n\r\n",
+        client.key()
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    socket.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 100");
+    socket
+}
+
+#[tokio::test]
+async fn a_client_that_announces_a_body_and_sends_nothing_holds_no_room() {
+    // given: clients that together announced several times what the queue takes
+    let server = TestServer::start_with(|settings| settings.ingest_queue_bytes = 8 * 1024).await;
+    let client = prepared(&server).await;
+    let mut idle = Vec::new();
+    for _ in 0..4 {
+        idle.push(announce(&client, 8 * 1024).await);
+    }
+
+    // when
+    let answer = client.post("/events", event("a")).await.expect(200);
+
+    // then
+    assert_eq!(answer["accepted"], 1);
+    drop(idle);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_compressed_body_holds_is_not_guessed() {
+    let server = TestServer::start().await;
+    let client = prepared(&server).await;
+
+    for path in ["/events", "/features"] {
+        let request = client.request(reqwest::Method::POST, path).header("content-encoding", "gzip");
+        let refused = client.send(request.json(&event("a"))).await.expect_code(415, "unsupported_media_type");
+        assert!(refused["detail"].as_str().unwrap().contains("gzip"), "{refused}");
+    }
+    server.stop().await;
 }

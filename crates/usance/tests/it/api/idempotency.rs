@@ -124,3 +124,17 @@ async fn a_key_that_is_too_long_is_refused() {
         .expect_code(422, "invalid_field");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_path_longer_than_an_index_entry_takes_a_key() {
+    let server = TestServer::start().await;
+    let client = server.client.tenant("acme").await;
+    let path = format!("/customers/{}/payment-methods", "c".repeat(6_000));
+
+    client
+        .post_once(&path, "key", json!({ "type": "card", "token": "tok_success" }))
+        .await
+        .expect_code(404, "not_found");
+
+    server.stop().await;
+}

@@ -101,3 +101,22 @@ async fn tenants_of_one_name_get_different_slugs() {
     assert!(two["tenant"]["slug"].as_str().unwrap().starts_with("mlaut-s-hne-"));
     server.stop().await;
 }
+
+#[tokio::test]
+async fn tenants_of_one_name_that_register_at_once_all_get_a_slug() {
+    let server = TestServer::start().await;
+    let register = |number: usize| {
+        let email = format!("{number}@example.com");
+        let body = json!({ "company_name": "Acme", "email": email, "password": "correct horse battery" });
+        let client = server.client.clone();
+        async move { client.post("/auth/tenants/register", body).await.expect(201) }
+    };
+
+    let registered = futures_util::future::join_all((0..8).map(register)).await;
+
+    let slugs: std::collections::BTreeSet<_> =
+        registered.iter().map(|registered| registered["tenant"]["slug"].as_str().unwrap()).collect();
+    assert_eq!(slugs.len(), 8);
+    assert!(slugs.contains("acme") && slugs.iter().all(|slug| slug.starts_with("acme")), "{slugs:?}");
+    server.stop().await;
+}

@@ -100,3 +100,57 @@ async fn waiting_events_are_filtered_by_reason() {
     client.get("/events/unbilled?reason=boredom").await.expect_code(422, "invalid_field");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn an_event_that_no_subscription_prices_waits_instead_of_being_billed_zero() {
+    let server = TestServer::start().await;
+    let client = server.client.tenant("acme").await;
+    client.prepare_starter_plan().await;
+    let flat = json!([{ "code": "fee", "charge_model": "flat", "amount": "99" }]);
+    let plan =
+        json!({ "code": "yearly", "name": "Y", "currency": "USD", "interval": "year", "prices": flat });
+    client.post("/plans", plan).await.expect(201);
+    client
+        .post("/customers", json!({ "external_id": "acme", "name": "A", "currency": "USD" }))
+        .await
+        .expect(201);
+    let yearly = json!({ "customer": "acme", "plan": "yearly", "start_at": "2023-11-01T00:00:00Z" });
+    client.post("/subscriptions", yearly).await.expect(201);
+
+    let unpriced = client.post("/events", event("a", "acme", "2023-11-10T00:00:00Z")).await.expect(200);
+    assert_eq!(unpriced["results"][0]["reason"], "no_subscription");
+    let usage = json!({ "customer": "acme", "plan": "starter", "start_at": "2023-11-01T00:00:00Z" });
+    client.post("/subscriptions", usage).await.expect(201);
+    client.advance("2023-12-01T00:00:00Z").await;
+
+    // The yearly period is open, but the month that the event belongs to is invoiced.
+    let late = client.post("/events", event("b", "acme", "2023-11-20T00:00:00Z")).await.expect(200);
+    assert_eq!(late["results"][0]["reason"], "period_closed");
+    let invoices = client.get("/invoices").await.expect(200);
+    let monthly = invoices["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|invoice| invoice["lines"].as_array().unwrap().len() == 3)
+        .unwrap();
+    assert_eq!(monthly["lines"][1]["quantity"], "1");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_that_was_counted_is_a_replay_also_after_a_stricter_meter_was_added() {
+    let server = TestServer::start().await;
+    let client = server.client.tenant("acme").await;
+    client.prepare_starter_plan().await;
+    client.subscribe_to_starter("acme").await;
+    client.post("/events", event("a", "acme", "2023-11-10T00:00:00Z")).await.expect(200);
+    let stricter = json!({ "code": "seconds", "event_type": "llm_call", "aggregation": "sum", "value_property": "seconds" });
+    client.post("/meters", stricter).await.expect(201);
+
+    let again = client.post("/events", event("a", "acme", "2023-11-10T00:00:00Z")).await.expect(200);
+    let other = client.post("/events", event("a", "acme", "2023-11-11T00:00:00Z")).await;
+
+    assert_eq!(again["replayed"], 1);
+    other.expect_code(409, "event_conflict");
+    server.stop().await;
+}

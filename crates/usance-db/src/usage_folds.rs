@@ -1,0 +1,164 @@
+//! The writes of the group commit into aggregates: folded events meet their buckets.
+//!
+//! Rows come sorted by their key, so that two writers always lock in the same order.
+
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+use rust_decimal::Decimal;
+use usance_core::{
+    ids::{CustomerId, MeterId},
+    metering::BucketFold,
+};
+use uuid::Uuid;
+
+use crate::{DbError, Scope, WriterTx, ingest::ScopeColumns};
+
+/// What a bucket is kept for. Its order is the order of locking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BucketKey {
+    /// Tenant and mode.
+    pub scope: Scope,
+    /// Whose usage.
+    pub customer: CustomerId,
+    /// Of what.
+    pub meter: MeterId,
+    /// A quarter of an hour, UTC.
+    pub bucket_start: Timestamp,
+}
+
+/// Adds folded events to the buckets of counts, sums and unique counts. No key may come twice.
+pub async fn fold_sums(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)]) -> Result<(), DbError> {
+    let keys = BucketColumns::new(folds);
+    sqlx::query!(
+        "-- ingest::fold_sums
+        INSERT INTO usage_buckets AS b (tenant_id, livemode, customer_id, meter_id, bucket_start, event_count, value_sum,
+            first_at, last_at, digest_high, digest_low)
+        SELECT unnest($1::uuid[]), unnest($2::bool[]), unnest($3::uuid[]), unnest($4::uuid[]), unnest($5::timestamptz[]),
+            unnest($6::bigint[]), unnest($7::numeric[]), unnest($8::timestamptz[]), unnest($9::timestamptz[]),
+            unnest($10::bigint[]), unnest($11::bigint[])
+        ON CONFLICT (tenant_id, livemode, customer_id, meter_id, bucket_start) DO UPDATE SET
+            event_count = b.event_count + excluded.event_count,
+            value_sum = b.value_sum + excluded.value_sum,
+            first_at = least(b.first_at, excluded.first_at),
+            last_at = greatest(b.last_at, excluded.last_at),
+            digest_high = b.digest_high # excluded.digest_high,
+            digest_low = b.digest_low # excluded.digest_low",
+        &keys.scopes.tenants,
+        &keys.scopes.livemodes,
+        &keys.customers,
+        &keys.meters,
+        &keys.bucket_starts as &[jiff_sqlx::Timestamp],
+        &keys.event_counts,
+        &folds.iter().map(|(_, fold)| fold.value_sum).collect::<Vec<_>>(),
+        &keys.first_at as &[jiff_sqlx::Timestamp],
+        &keys.last_at as &[jiff_sqlx::Timestamp],
+        &keys.digests_high,
+        &keys.digests_low,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Adds folded events to the buckets of maxima and latest values. No key may come twice.
+pub async fn fold_extremes(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)]) -> Result<(), DbError> {
+    let keys = BucketColumns::new(folds);
+    let latest = |(_, fold): &(BucketKey, BucketFold)| fold.latest;
+    sqlx::query!(
+        "-- ingest::fold_extremes
+        INSERT INTO usage_buckets AS b (tenant_id, livemode, customer_id, meter_id, bucket_start, event_count, value_sum,
+            first_at, last_at, digest_high, digest_low, value_max, latest_at, latest_hash, latest_value)
+        SELECT unnest($1::uuid[]), unnest($2::bool[]), unnest($3::uuid[]), unnest($4::uuid[]), unnest($5::timestamptz[]),
+            unnest($6::bigint[]), 0, unnest($7::timestamptz[]), unnest($8::timestamptz[]), unnest($9::bigint[]),
+            unnest($10::bigint[]), unnest($11::numeric[]), unnest($12::timestamptz[]), unnest($13::uuid[]), unnest($14::numeric[])
+        ON CONFLICT (tenant_id, livemode, customer_id, meter_id, bucket_start) DO UPDATE SET
+            event_count = b.event_count + excluded.event_count,
+            first_at = least(b.first_at, excluded.first_at),
+            last_at = greatest(b.last_at, excluded.last_at),
+            digest_high = b.digest_high # excluded.digest_high,
+            digest_low = b.digest_low # excluded.digest_low,
+            value_max = greatest(b.value_max, excluded.value_max),
+            (latest_at, latest_hash, latest_value) = (
+                SELECT l.at, l.hash, l.value
+                FROM (VALUES (b.latest_at, b.latest_hash, b.latest_value),
+                    (excluded.latest_at, excluded.latest_hash, excluded.latest_value)) AS l (at, hash, value)
+                ORDER BY l.at DESC NULLS LAST, l.hash DESC
+                LIMIT 1
+            )",
+        &keys.scopes.tenants,
+        &keys.scopes.livemodes,
+        &keys.customers,
+        &keys.meters,
+        &keys.bucket_starts as &[jiff_sqlx::Timestamp],
+        &keys.event_counts,
+        &keys.first_at as &[jiff_sqlx::Timestamp],
+        &keys.last_at as &[jiff_sqlx::Timestamp],
+        &keys.digests_high,
+        &keys.digests_low,
+        &folds.iter().map(|(_, fold)| fold.value_max).collect::<Vec<_>>() as &[Option<Decimal>],
+        &folds.iter().map(|fold| latest(fold).map(|latest| latest.0.to_sqlx())).collect::<Vec<_>>()
+            as &[Option<jiff_sqlx::Timestamp>],
+        &folds.iter().map(|fold| latest(fold).map(|latest| latest.1)).collect::<Vec<_>>() as &[Option<Uuid>],
+        &folds.iter().map(|fold| latest(fold).map(|latest| latest.2)).collect::<Vec<_>>() as &[Option<Decimal>],
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// The columns that every bucket has.
+struct BucketColumns {
+    scopes: ScopeColumns,
+    customers: Vec<Uuid>,
+    meters: Vec<Uuid>,
+    bucket_starts: Vec<jiff_sqlx::Timestamp>,
+    event_counts: Vec<i64>,
+    first_at: Vec<jiff_sqlx::Timestamp>,
+    last_at: Vec<jiff_sqlx::Timestamp>,
+    digests_high: Vec<i64>,
+    digests_low: Vec<i64>,
+}
+
+impl BucketColumns {
+    fn new(folds: &[(BucketKey, BucketFold)]) -> Self {
+        let mut scopes = ScopeColumns::default();
+        for (key, _) in folds {
+            scopes.push(key.scope);
+        }
+        Self {
+            scopes,
+            customers: folds.iter().map(|(key, _)| key.customer.uuid()).collect(),
+            meters: folds.iter().map(|(key, _)| key.meter.uuid()).collect(),
+            bucket_starts: folds.iter().map(|(key, _)| key.bucket_start.to_sqlx()).collect(),
+            event_counts: folds.iter().map(|(_, fold)| fold.event_count).collect(),
+            first_at: folds.iter().map(|(_, fold)| fold.first_at.to_sqlx()).collect(),
+            last_at: folds.iter().map(|(_, fold)| fold.last_at.to_sqlx()).collect(),
+            digests_high: folds.iter().map(|(_, fold)| fold.digest.as_u64_pair().0.cast_signed()).collect(),
+            digests_low: folds.iter().map(|(_, fold)| fold.digest.as_u64_pair().1.cast_signed()).collect(),
+        }
+    }
+}
+
+/// Notes values that a unique count has seen.
+pub async fn insert_values(tx: &mut WriterTx, values: &[(BucketKey, Uuid)]) -> Result<(), DbError> {
+    let mut scopes = ScopeColumns::default();
+    for (key, _) in values {
+        scopes.push(key.scope);
+    }
+    sqlx::query!(
+        "-- ingest::insert_values
+        INSERT INTO usage_values (tenant_id, livemode, customer_id, meter_id, bucket_start, value_hash)
+        SELECT unnest($1::uuid[]), unnest($2::bool[]), unnest($3::uuid[]), unnest($4::uuid[]), unnest($5::timestamptz[]), unnest($6::uuid[])
+        ON CONFLICT DO NOTHING",
+        &scopes.tenants,
+        &scopes.livemodes,
+        &values.iter().map(|(key, _)| key.customer.uuid()).collect::<Vec<_>>(),
+        &values.iter().map(|(key, _)| key.meter.uuid()).collect::<Vec<_>>(),
+        &values.iter().map(|(key, _)| key.bucket_start.to_sqlx()).collect::<Vec<_>>()
+            as &[jiff_sqlx::Timestamp],
+        &values.iter().map(|(_, value_hash)| *value_hash).collect::<Vec<_>>(),
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! What the OpenAPI document says of all operations alike, and of the words that a field takes.
+
+use serde_json::Value;
+use utoipa::openapi::{
+    Content, OpenApi, RefOr, Required, Response, Schema,
+    path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem},
+    schema::{ObjectBuilder, Type},
+    security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
+};
+
+const PROBLEM: &str = "#/components/schemas/ProblemView";
+
+/// The words of a schema's field.
+const WORDS: [(&str, &str, &[&str]); 9] = [
+    ("AddPaymentMethod", "type", &["card", "bank_transfer", "paypal", "wallet"]),
+    ("CreateMeter", "aggregation", &["count", "sum", "max", "unique_count", "latest"]),
+    ("CreatePlan", "alignment", &["calendar", "anniversary"]),
+    ("CreatePlan", "interval", &["day", "week", "month", "quarter", "year"]),
+    ("EntitlementBody", "reset", &["hour", "day", "month", "period", "never"]),
+    ("EntitlementBody", "window", &["fixed", "sliding"]),
+    ("PriceBody", "charge_model", &["flat", "per_unit", "graduated", "volume", "package"]),
+    ("PriceBody", "pay", &["advance", "arrears"]),
+    ("ResultView", "status", &["accepted", "replayed", "unbilled", "conflict", "rejected"]),
+];
+/// The words of a query parameter.
+const QUERY_WORDS: [(&str, &[&str]); 2] = [
+    ("results", &["all", "failures"]),
+    ("reason", &["unknown_meter", "unknown_customer", "no_subscription", "period_closed", "invalid_value"]),
+];
+
+/// Completes the collected document.
+pub(crate) fn complete(openapi: &mut OpenApi) {
+    let components = openapi.components.get_or_insert_default();
+    let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    components.add_security_scheme("bearer", bearer);
+    let api_key = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key")));
+    components.add_security_scheme("api_key", api_key);
+    for (schema, field, words) in WORDS {
+        if let Some(RefOr::T(Schema::Object(object))) = components.schemas.get_mut(schema)
+            && let Some(field) = object.properties.get_mut(field)
+        {
+            set_words(field, words);
+        }
+    }
+    for (path, item) in &mut openapi.paths.paths {
+        let takes_key = !matches!(path.as_str(), "/api/v1/events" | "/api/v1/auth/tenants/register");
+        for (mutates, operation) in operations(item) {
+            complete_operation(operation, path.starts_with("/api/v1"), mutates && takes_key);
+        }
+    }
+}
+
+/// The operations of a path, and whether each changes something.
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (bool, &mut Operation)> {
+    let PathItem { get, post, put, patch, delete, .. } = item;
+    let all = [(false, get), (true, post), (true, put), (true, patch), (true, delete)];
+    all.into_iter().filter_map(|(mutates, operation)| Some((mutates, operation.as_mut()?)))
+}
+
+fn complete_operation(operation: &mut Operation, is_api: bool, takes_key: bool) {
+    if is_api {
+        let unavailable = Response::builder()
+            .description("Unavailable, or out of time: send the same request again")
+            .content("application/json", Content::new(Some(RefOr::Ref(utoipa::openapi::Ref::new(PROBLEM)))))
+            .build();
+        let responses = &mut operation.responses.responses;
+        responses.entry("503".to_owned()).or_insert_with(|| RefOr::T(unavailable));
+    }
+    for response in operation.responses.responses.values_mut() {
+        if let RefOr::T(response) = response {
+            name_problem(response);
+        }
+    }
+    if takes_key {
+        operation.parameters.get_or_insert_default().push(RefOr::T(idempotency_key()));
+    }
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let RefOr::T(parameter) = parameter
+            && let Some((_, words)) = QUERY_WORDS.iter().find(|(name, _)| *name == parameter.name)
+            && let Some(schema) = &mut parameter.schema
+        {
+            set_words(schema, words);
+        }
+    }
+}
+
+/// Errors have a content type of their own (RFC 9457).
+fn name_problem(response: &mut Response) {
+    let is_problem = response.content.get("application/json").is_some_and(|content| {
+        let RefOr::T(content) = content else { return false };
+        matches!(&content.schema, Some(RefOr::Ref(schema)) if schema.ref_location == PROBLEM)
+    });
+    if is_problem && let Some(content) = response.content.shift_remove("application/json") {
+        response.content.insert("application/problem+json".to_owned(), content);
+    }
+}
+
+fn idempotency_key() -> Parameter {
+    let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(255));
+    ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(
+            "A request that is repeated with its key is carried out once and answered the same",
+        ))
+        .schema(Some(text))
+        .build()
+}
+
+fn set_words(schema: &mut RefOr<Schema>, words: &[&str]) {
+    let RefOr::T(Schema::Object(object)) = schema else { return };
+    let mut values: Vec<Value> = words.iter().map(|word| Value::from(*word)).collect();
+    // A field that may be null says so in its type, and its words must not take that back.
+    if matches!(&object.schema_type, utoipa::openapi::schema::SchemaType::Array(types) if types.contains(&Type::Null))
+    {
+        values.push(Value::Null);
+    }
+    object.enum_values = Some(values);
+}
+
+#[cfg(test)]
+mod tests;

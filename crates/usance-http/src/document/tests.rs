@@ -1,0 +1,66 @@
+use serde_json::{Value, json};
+
+use super::{QUERY_WORDS, WORDS};
+
+fn document() -> Value {
+    serde_json::from_str(&crate::openapi_json()).unwrap()
+}
+
+fn operations(document: &Value) -> Vec<(String, Value)> {
+    let paths = document["paths"].as_object().unwrap().iter();
+    paths
+        .flat_map(|(path, item)| {
+            let operations = item.as_object().unwrap().iter();
+            operations.map(move |(method, operation)| (format!("{method} {path}"), operation.clone()))
+        })
+        .collect()
+}
+
+fn header_names(operation: &Value) -> Vec<&str> {
+    let parameters = operation["parameters"].as_array().into_iter().flatten();
+    parameters.filter(|it| it["in"] == "header").filter_map(|it| it["name"].as_str()).collect()
+}
+
+#[test]
+fn every_error_has_the_content_type_of_problems() {
+    let mut problems = 0;
+    for (operation, described) in operations(&document()) {
+        for (status, response) in described["responses"].as_object().unwrap() {
+            let plain = &response["content"]["application/json"]["schema"]["$ref"];
+            assert_ne!(plain, "#/components/schemas/ProblemView", "{operation} {status}");
+            problems += usize::from(response["content"]["application/problem+json"].is_object());
+        }
+        assert!(!operation.contains("/api/v1") || described["responses"]["503"].is_object(), "{operation}");
+    }
+    assert!(problems > 50, "{problems}");
+}
+
+#[test]
+fn what_changes_something_takes_an_idempotency_key_unless_it_has_its_own() {
+    for (operation, described) in operations(&document()) {
+        let own = matches!(operation.as_str(), "post /api/v1/events" | "post /api/v1/auth/tenants/register");
+        let expected: &[&str] = if operation.starts_with("get ") || own { &[] } else { &["Idempotency-Key"] };
+        assert_eq!(header_names(&described), expected, "{operation}");
+    }
+}
+
+#[test]
+fn fields_and_parameters_of_few_words_name_them() {
+    let document = document();
+    for (schema, field, words) in WORDS {
+        let named = &document["components"]["schemas"][schema]["properties"][field]["enum"];
+        assert!(named.as_array().is_some_and(|named| named.len() >= words.len()), "{schema} {field}");
+    }
+    let operations = operations(&document);
+    let parameters: Vec<_> =
+        operations.iter().filter_map(|(_, it)| it["parameters"].as_array()).flatten().collect();
+    for (name, words) in QUERY_WORDS {
+        let parameter = parameters.iter().find(|it| it["name"] == name).unwrap();
+        assert!(parameter["schema"]["enum"].as_array().unwrap().len() >= words.len(), "{name}");
+    }
+    let limits: Vec<_> = parameters.iter().filter(|it| it["name"] == "limit").collect();
+    assert!(limits.len() > 5);
+    for limit in limits {
+        assert_eq!((&limit["schema"]["minimum"], &limit["schema"]["maximum"]), (&json!(1), &json!(100)));
+    }
+}

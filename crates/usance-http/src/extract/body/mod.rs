@@ -1,0 +1,142 @@
+//! Request bodies: bounded in size and time, and as JSON objects with a pointer to what cannot be read.
+
+mod objects;
+
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, header},
+};
+use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+use usance_app::error::{Code, Error, Result};
+
+use objects::ObjectOnly;
+pub(crate) use objects::{objects, optional_objects};
+
+/// The longest time that a body may take to arrive.
+const TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How large a body may be, and how long it may take to arrive in all.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BodyLimits {
+    bytes: usize,
+    time: Duration,
+}
+
+impl BodyLimits {
+    /// A body never takes longer than its whole request may.
+    pub(crate) fn new(bytes: usize, request_timeout: Duration) -> Self {
+        Self { bytes, time: TIME_MAX.min(request_timeout) }
+    }
+}
+
+/// Reads a body within its limits. `arrived` is told the length of each piece before it is kept, and may refuse it.
+pub(crate) async fn read_body(
+    body: Body,
+    limits: BodyLimits,
+    arrived: impl FnMut(usize) -> Result<()>,
+) -> Result<Vec<u8>> {
+    tokio::time::timeout(limits.time, read_frames(body, limits.bytes, arrived)).await.unwrap_or_else(|_| {
+        let detail =
+            format!("the body did not arrive within {:?}: send it faster, or less at once", limits.time);
+        Err(Error::refused(Code::Timeout, detail))
+    })
+}
+
+async fn read_frames(
+    mut body: Body,
+    bytes_max: usize,
+    mut arrived: impl FnMut(usize) -> Result<()>,
+) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame
+            .map_err(|_| Error::refused(Code::MalformedJson, "the body ended before its announced length"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if data.len() > bytes_max - bytes.len() {
+            let detail = format!("the body has more than {bytes_max} bytes: send less at once");
+            return Err(Error::refused(Code::PayloadTooLarge, detail));
+        }
+        arrived(data.len())?;
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes)
+}
+
+/// Refuses a body that is announced as something else than JSON.
+pub(crate) fn require_json(headers: &HeaderMap) -> Result<()> {
+    require_plain(headers)?;
+    let Some(content_type) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let media_type = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if media_type.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    Err(Error::refused(Code::UnsupportedMediaType, "send the body as Content-Type: application/json"))
+}
+
+/// Refuses a body that is announced as compressed.
+pub(crate) fn require_plain(headers: &HeaderMap) -> Result<()> {
+    let codings = headers.get_all(header::CONTENT_ENCODING);
+    let Some(coding) = codings.iter().find(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    else {
+        return Ok(());
+    };
+    let coding = String::from_utf8_lossy(coding.as_bytes());
+    let detail = format!("a body in Content-Encoding: {coding} is not read: send it as it is");
+    Err(Error::refused(Code::UnsupportedMediaType, detail))
+}
+
+/// Reads a JSON object into a wire type. A list is not taken for an object by position.
+pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let ObjectOnly(value) = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = pointer(error.path());
+        let source = error.into_inner();
+        match source.classify() {
+            Category::Data => Error::field(&path, "invalid", sentence(&source)),
+            // The reader calls a wrong form where a choice is expected a fault of syntax.
+            Category::Syntax if serde_json::from_slice::<serde_json::Value>(bytes).is_ok() => {
+                Error::field(&path, "invalid", "has the wrong form: the documentation shows an example")
+            }
+            Category::Io | Category::Syntax | Category::Eof => {
+                Error::refused(Code::MalformedJson, format!("the body is not JSON: {source}"))
+            }
+        }
+    })?;
+    reader
+        .end()
+        .map_err(|error| Error::refused(Code::MalformedJson, format!("the body is not JSON: {error}")))?;
+    Ok(value)
+}
+
+/// The place in the document as a JSON pointer (RFC 6901).
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let mut pointer = String::new();
+    for segment in path {
+        let name = match segment {
+            Segment::Seq { index } => index.to_string(),
+            Segment::Map { key } => key.replace('~', "~0").replace('/', "~1"),
+            Segment::Enum { variant } => variant.clone(),
+            Segment::Unknown => continue,
+        };
+        pointer.push('/');
+        pointer.push_str(&name);
+    }
+    pointer
+}
+
+/// What the reader said, without its line and column.
+fn sentence(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" at line ") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests;
