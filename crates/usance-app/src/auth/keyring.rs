@@ -78,7 +78,7 @@ impl Keyring {
         [&[SEAL_VERSION][..], &nonce, &sealed].concat()
     }
 
-    /// Decrypts what [`Self::seal`] wrote for the same place.
+    /// Decrypts what was sealed for the same place.
     pub fn open(&self, place: &[&str], sealed: &[u8]) -> Result<SecretString, CannotOpen> {
         let (&version, rest) = sealed.split_first().ok_or(CannotOpen)?;
         if version != SEAL_VERSION || rest.len() < NONCE_BYTES {
