@@ -250,3 +250,9 @@ impl Faults {
         Error::from(Refusal { fields: self.0, ..Refusal::new(Code::InvalidField, detail) })
     }
 }
+
+/// An error with everything that caused it, for the log and for the person who looks at parked work.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

@@ -12,8 +12,7 @@ use usance_db::{
 
 use crate::{
     Cx,
-    error::{Code, Error, Result},
-    work,
+    error::{Code, Error, Result, chain},
 };
 
 /// How long an answer is kept. Afterwards the same key runs the request anew.
@@ -90,7 +89,7 @@ pub async fn at_least_once(
     };
     if let Err(error) = settle(cx, key, kept).await {
         // What was done stays done, and its answer is true: the key frees itself when its lock ends.
-        tracing::error!(error = work::chain(&error), "An answer could not be kept under its Idempotency-Key");
+        tracing::error!(error = chain(&error), "An answer could not be kept under its Idempotency-Key");
     }
     outcome
 }

@@ -147,7 +147,7 @@ pub(crate) async fn resolve(cx: &Cx, id: PaymentId) -> Result<()> {
         // A test clock may have jumped over the minutes that the gateway has by the wall clock.
         "processing" if age < IN_FLIGHT => {
             let due_at = after(cx.tenant_now(&mut tx).await?, RESOLVE_AFTER)?;
-            payments::postpone_look_up(&mut tx, id, due_at).await?;
+            work::postpone(&mut tx, work::Kind::ResolvePayment, id.uuid(), due_at).await?;
             return Ok(tx.commit().await?);
         }
         "processing" | "unknown" => {}
@@ -184,7 +184,7 @@ async fn look_up(cx: &Cx, payment: Payment) -> Result<Payment> {
         let mut tx = cx.begin().await?;
         let delay = look_up_delay(cx.now.duration_since(payment.created_at));
         let due_at = after(cx.tenant_now(&mut tx).await?, delay)?;
-        payments::postpone_look_up(&mut tx, payment.id, due_at).await?;
+        work::postpone(&mut tx, work::Kind::ResolvePayment, payment.id.uuid(), due_at).await?;
         tx.commit().await?;
     }
     record(cx, payment.id, outcome).await
@@ -258,7 +258,7 @@ async fn park_duplicate(cx: &Cx, mut tx: TenantTx, payment: Payment) -> Result<P
     tracing::error!(payment = %payment.id, invoice = %payment.invoice_id, reason);
     payments::set_status(&mut tx, &payment, cx.now).await?;
     let now = cx.tenant_now(&mut tx).await?;
-    payments::park(&mut tx, payment.id, now, reason).await?;
+    work::park(&mut tx, work::Kind::ResolvePayment, payment.id.uuid(), now, reason).await?;
     announce_payment(cx, &mut tx, &payment, "duplicate").await?;
     tx.commit().await?;
     Ok(payment)

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     App, Cx,
-    error::{Error, Result},
+    error::{Error, Result, chain},
     ingest, invoicing, payments, test_clock,
 };
 
@@ -66,6 +66,24 @@ impl Kind {
 /// Plans work in the caller's transaction.
 pub(crate) async fn schedule(tx: &mut TenantTx, kind: Kind, subject: Uuid, due_at: Timestamp) -> Result<()> {
     due_work::schedule(tx, kind.as_str(), subject, due_at).await?;
+    Ok(())
+}
+
+/// Moves work to a later time; what runs now is not the last try.
+pub(crate) async fn postpone(tx: &mut TenantTx, kind: Kind, subject: Uuid, due_at: Timestamp) -> Result<()> {
+    due_work::postpone(tx, kind.as_str(), subject, due_at).await?;
+    Ok(())
+}
+
+/// Leaves work for a person to look at.
+pub(crate) async fn park(
+    tx: &mut TenantTx,
+    kind: Kind,
+    subject: Uuid,
+    now: Timestamp,
+    reason: &str,
+) -> Result<()> {
+    due_work::park(tx, kind.as_str(), subject, now, reason).await?;
     Ok(())
 }
 
@@ -219,16 +237,4 @@ async fn note_failure(cx: &Cx, work: &DueWork, error: &Error) -> Result<()> {
 fn retry_delay(attempts: i32) -> SignedDuration {
     let factor = 4_i64.saturating_pow(u32::try_from(attempts).unwrap_or_default());
     SignedDuration::from_secs(5_i64.saturating_mul(factor))
-}
-
-/// An error with everything that caused it, for the log and for the person who looks at parked work.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

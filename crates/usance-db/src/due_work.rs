@@ -22,6 +22,26 @@ pub struct DueWork {
     pub attempts: i32,
 }
 
+struct Row {
+    kind: String,
+    subject_id: Uuid,
+    due_at: jiff_sqlx::Timestamp,
+    revision: i32,
+    attempts: i32,
+}
+
+impl From<Row> for DueWork {
+    fn from(row: Row) -> Self {
+        Self {
+            kind: row.kind,
+            subject_id: row.subject_id,
+            due_at: row.due_at.to_jiff(),
+            revision: row.revision,
+            attempts: row.attempts,
+        }
+    }
+}
+
 /// Plans work, or moves it to an earlier time.
 pub async fn schedule(
     tx: &mut TenantTx,
@@ -46,6 +66,57 @@ pub async fn schedule(
     Ok(())
 }
 
+/// Moves work to a later time, also while it is leased.
+pub async fn postpone(
+    tx: &mut TenantTx,
+    kind: &str,
+    subject_id: Uuid,
+    due_at: Timestamp,
+) -> Result<(), DbError> {
+    let (tenant, livemode) = tx.keys();
+    sqlx::query!(
+        "-- due_work::postpone
+        INSERT INTO due_work AS w (tenant_id, livemode, kind, subject_id, due_at) VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (tenant_id, livemode, kind, subject_id) DO UPDATE
+            SET due_at = excluded.due_at, revision = w.revision + 1, attempts = 0, retry_at = NULL, leased_until = NULL",
+        tenant,
+        livemode,
+        kind,
+        subject_id,
+        due_at.to_sqlx(),
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Leaves work for a person to look at, whether it was planned or not.
+pub async fn park(
+    tx: &mut TenantTx,
+    kind: &str,
+    subject_id: Uuid,
+    now: Timestamp,
+    reason: &str,
+) -> Result<(), DbError> {
+    let (tenant, livemode) = tx.keys();
+    sqlx::query!(
+        "-- due_work::park
+        INSERT INTO due_work AS w (tenant_id, livemode, kind, subject_id, due_at, last_error, parked)
+        VALUES ($1, $2, $3, $4, $5, $6, true)
+        ON CONFLICT (tenant_id, livemode, kind, subject_id) DO UPDATE
+            SET revision = w.revision + 1, last_error = excluded.last_error, leased_until = NULL, parked = true",
+        tenant,
+        livemode,
+        kind,
+        subject_id,
+        now.to_sqlx(),
+        reason,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
 /// Takes the earliest work that is due by `by` and may be tried by `retry_by`, unless another transaction or lease has it. Of works due at the same time, those
 /// later in the alphabet come first: `rate_unbilled` before `close_period`.
 pub async fn claim(
@@ -55,7 +126,8 @@ pub async fn claim(
     wall_now: Timestamp,
 ) -> Result<Option<DueWork>, DbError> {
     let (tenant, livemode) = tx.keys();
-    let row = sqlx::query!(
+    let row = sqlx::query_as!(
+        Row,
         "-- due_work::claim
         SELECT kind, subject_id, due_at, revision, attempts
         FROM due_work
@@ -72,19 +144,14 @@ pub async fn claim(
     )
     .fetch_optional(tx.connection())
     .await?;
-    Ok(row.map(|row| DueWork {
-        kind: row.kind,
-        subject_id: row.subject_id,
-        due_at: row.due_at.to_jiff(),
-        revision: row.revision,
-        attempts: row.attempts,
-    }))
+    Ok(row.map(DueWork::from))
 }
 
 /// Finds work of a kind that is not parked, whoever may hold it.
 pub async fn find_open(tx: &mut TenantTx, kind: &str) -> Result<Option<DueWork>, DbError> {
     let (tenant, livemode) = tx.keys();
-    let row = sqlx::query!(
+    let row = sqlx::query_as!(
+        Row,
         "-- due_work::find_open
         SELECT kind, subject_id, due_at, revision, attempts
         FROM due_work
@@ -96,13 +163,7 @@ pub async fn find_open(tx: &mut TenantTx, kind: &str) -> Result<Option<DueWork>,
     )
     .fetch_optional(tx.connection())
     .await?;
-    Ok(row.map(|row| DueWork {
-        kind: row.kind,
-        subject_id: row.subject_id,
-        due_at: row.due_at.to_jiff(),
-        revision: row.revision,
-        attempts: row.attempts,
-    }))
+    Ok(row.map(DueWork::from))
 }
 
 /// Whether work is due that someone else holds or that waits for its retry.

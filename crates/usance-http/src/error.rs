@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Map, Value, json};
-use usance_app::error::{Code, Error, Refusal};
+use usance_app::error::{Code, Error, Refusal, chain};
 use usance_core::ids::RequestId;
 use usance_db::DbError;
 
@@ -56,7 +56,7 @@ impl ApiError {
 }
 
 /// The page that describes a code.
-pub fn problem_type(code: Code) -> String {
+fn problem_type(code: Code) -> String {
     format!("https://docs.usance.dev/errors/{}", code.as_str())
 }
 
@@ -145,11 +145,6 @@ impl From<Error> for ApiError {
             ),
         }
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// An error that waits in the response for its request id.

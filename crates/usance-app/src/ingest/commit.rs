@@ -169,8 +169,7 @@ async fn claim(
     let known = if ingest::claim_keys(tx, &keys).await? == wanted {
         HashMap::new()
     } else {
-        let known = ingest::find_known(tx, &keys).await?;
-        known.into_iter().map(|(scope, id_hash, payload_hash)| ((scope, id_hash), payload_hash)).collect()
+        find_known(tx, &keys).await?
     };
     let mut fresh = Vec::with_capacity(entries.len());
     let mut first_of_key: Option<&Entry<'_>> = None;
@@ -191,6 +190,15 @@ async fn claim(
         fresh.push(stored.is_none());
     }
     Ok(fresh)
+}
+
+/// The payload hashes of keys that were there before this transaction.
+async fn find_known(
+    tx: &mut WriterTx,
+    keys: &KeyColumns<'_>,
+) -> Result<HashMap<(Scope, Uuid), Vec<u8>>, DbError> {
+    let known = ingest::find_known(tx, keys).await?;
+    Ok(known.into_iter().map(|(scope, id_hash, payload_hash)| ((scope, id_hash), payload_hash)).collect())
 }
 
 /// An event that was counted before is a replay, also where a meter that was added since would refuse it.
@@ -217,9 +225,7 @@ async fn recognise_rejected(
     if places.is_empty() {
         return Ok(());
     }
-    let known = ingest::find_known(tx, &keys).await?;
-    let known: HashMap<_, _> =
-        known.into_iter().map(|(scope, id_hash, hash)| ((scope, id_hash), hash)).collect();
+    let known = find_known(tx, &keys).await?;
     for (scope, event, receipt) in places {
         if let Some(stored) = known.get(&(scope, event.identity.id_hash)) {
             let same = stored == &event.identity.payload_hash;

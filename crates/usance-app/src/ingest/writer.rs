@@ -91,7 +91,7 @@ async fn answer(app: &App, images: &mut Images, batch: Vec<Submission>) {
         }
         Err(error) => {
             let unavailable = matches!(error, DbError::Unavailable(_));
-            tracing::error!(error = crate::work::chain(&error), "Events could not be stored");
+            tracing::error!(error = crate::error::chain(&error), "Events could not be stored");
             let failed = || {
                 if unavailable {
                     DbError::lost().into()
