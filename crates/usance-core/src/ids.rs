@@ -76,20 +76,36 @@ ids! {
     PlanId = "plan";
     /// Names one immutable version of a plan.
     PlanVersionId = "plv";
+    /// Names the migration of a plan's subscriptions to its newest version.
+    PlanMigrationId = "mig";
     /// Names a price of one plan version.
     PriceId = "price";
     /// Names a customer.
     CustomerId = "cus";
     /// Names a subscription.
     SubscriptionId = "sub";
+    /// Names an item of a subscription: its plan or an add-on.
+    SubscriptionItemId = "si";
     /// Names an invoice.
     InvoiceId = "inv";
     /// Names a line item of an invoice.
     LineItemId = "line";
+    /// Names a credit note.
+    CreditNoteId = "cn";
+    /// Names a refund.
+    RefundId = "re";
+    /// Names an entry of a customer's credit balance.
+    CreditBalanceEntryId = "cbe";
     /// Names a payment.
     PaymentId = "pay";
     /// Names a payment method.
     PaymentMethodId = "pm";
+    /// Names a coupon.
+    CouponId = "coup";
+    /// Names a discount: a coupon that a customer has redeemed.
+    DiscountId = "disc";
+    /// Names a tax rate.
+    TaxRateId = "txr";
     /// Names an outbox event.
     OutboxEventId = "evt";
     /// Names a request, for logs and error answers.

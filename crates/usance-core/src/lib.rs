@@ -2,10 +2,20 @@
 
 pub mod catalog;
 pub mod clock;
+pub mod commitment;
 pub mod decimal;
+pub mod discount;
+pub mod dunning;
+pub mod fraction;
 pub mod ids;
 pub mod invoice;
 pub mod metering;
 pub mod money;
 pub mod period;
+#[cfg(test)]
+mod programmes;
+pub mod progressive;
+pub mod proration;
 pub mod rating;
+pub mod subscription;
+pub mod wallet;

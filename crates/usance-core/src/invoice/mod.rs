@@ -1,32 +1,49 @@
-//! Invoice arithmetic: exact line amounts and tax rates in, rounded lines and totals out.
+//! Invoice arithmetic: rounded lines, coupons and tax rates in; discounts, taxes and totals out.
 //!
-//! A line is rounded once, half-up. Each of its taxes is computed on the *rounded* line and rounded half-up too; the
-//! tax of the invoice is the sum of these, so that three lines of 0.05 at 10 % carry 0.03 and not 0.02.
+//! A line is rounded once, half-up. The discount is divided over the rounded lines so that its parts add up to it. Each
+//! tax is computed on the *discounted* line and rounded half-up too; the tax of the invoice is the sum of these, so
+//! that three lines of 0.05 at 10 % carry 0.03 and not 0.02.
 
+pub mod credit_note;
+pub mod document;
 pub mod state;
+mod tax;
 #[cfg(test)]
 mod tests;
+
+pub use tax::{TaxAmount, TaxBehavior, TaxRate, TaxRounding};
 
 use rust_decimal::Decimal;
 use thiserror::Error;
 
-use crate::decimal::{DecimalError, exact_mul};
+use crate::decimal::DecimalError;
+use crate::discount::{Coupon, CouponOrder, DiscountError, discount};
 use crate::money::{Currency, Money, MoneyError};
 
-/// A tax that applies to a line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TaxRate {
-    /// The name shown on the invoice.
-    pub name: String,
-    /// The percentage: 8 stands for 8 %.
-    pub percent: Decimal,
+/// What holds for all lines of an invoice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvoiceTerms<'a> {
+    /// The currency of every line and fixed coupon.
+    pub currency: Currency,
+    /// Whether the lines contain their taxes already.
+    pub tax_behavior: TaxBehavior,
+    /// Whether taxes are rounded by line or by invoice.
+    pub tax_rounding: TaxRounding,
+    /// The coupons, in the order they were applied to the subscription or customer.
+    pub coupons: &'a [Coupon],
+    /// The order in which the coupons are taken off.
+    pub coupon_order: CouponOrder,
 }
 
-/// A line before rounding.
+/// A line before discounts and taxes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineInput {
-    /// The exact amount in major units, after discounts; negative for a credit.
+    /// The amount, already rounded; negative for a credit.
+    pub amount: Money,
+    /// The amount before rounding, in major units.
     pub exact: Decimal,
+    /// Whether coupons apply; they never do to a negative line.
+    pub discountable: bool,
     /// The taxes that apply, each to the line's own amount and not to the other taxes.
     pub rates: Vec<TaxRate>,
 }
@@ -34,23 +51,16 @@ pub struct LineInput {
 /// A line as it is billed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineTotal {
-    /// The amount before tax, rounded half-up.
+    /// The amount before discount, rounded half-up.
     pub amount: Money,
     /// The amount before rounding, in major units.
     pub exact: Decimal,
+    /// What coupons take off the line, as a positive amount.
+    pub discount: Money,
     /// One tax amount for each rate of the line, in the same order.
     pub taxes: Vec<TaxAmount>,
-}
-
-/// What one tax rate comes to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TaxAmount {
-    /// The name of the rate.
-    pub name: String,
-    /// The percentage of the rate.
-    pub percent: Decimal,
-    /// The tax: rounded half-up on a line, and on an invoice the sum of those.
-    pub amount: Money,
+    /// What the line asks for: less the discount, and with the taxes that it does not contain already.
+    pub total: Money,
 }
 
 /// An invoice as it is billed; every figure is a sum of rounded ones.
@@ -58,11 +68,15 @@ pub struct TaxAmount {
 pub struct InvoiceTotals {
     /// The lines, in the order they were given.
     pub lines: Vec<LineTotal>,
-    /// The sum of the lines.
+    /// The sum of the lines before discount.
     pub subtotal: Money,
+    /// The sum of the lines' discounts.
+    pub discount: Money,
+    /// What each coupon took, in the order the coupons were given.
+    pub discount_by_coupon: Vec<Money>,
     /// The sum of the lines' taxes.
     pub tax: Money,
-    /// The subtotal and the tax.
+    /// The sum of the lines' totals: subtotal less discount, and the tax where the lines do not contain it.
     pub total: Money,
     /// The taxes by name and percentage, in the order they first occur.
     pub tax_by_rate: Vec<TaxAmount>,
@@ -77,53 +91,93 @@ pub enum InvoiceError {
         /// The name of the rate.
         name: String,
     },
-    /// An amount or a sum is beyond 64 bits of minor units.
+    /// An amount or a sum is beyond 64 bits of minor units, or in another currency.
     #[error("an amount of the invoice cannot be represented")]
     Amount(#[from] MoneyError),
     /// A tax needs more digits than are computed exactly.
     #[error("a tax amount has more digits than can be computed exactly")]
     Inexact(#[from] DecimalError),
+    /// A coupon cannot be applied.
+    #[error("a discount of the invoice cannot be computed")]
+    Discount(#[from] DiscountError),
 }
 
-/// Rounds the lines and their taxes, once each, and adds them up.
-pub fn total(currency: Currency, lines: &[LineInput]) -> Result<InvoiceTotals, InvoiceError> {
-    let (mut subtotal, mut tax) = (Money::zero(currency), Money::zero(currency));
-    let mut totals = Vec::with_capacity(lines.len());
-    let mut tax_by_rate: Vec<TaxAmount> = Vec::new();
-    for line in lines {
-        let line = line_total(currency, line)?;
-        subtotal = subtotal.checked_add(line.amount)?;
-        for line_tax in &line.taxes {
-            tax = tax.checked_add(line_tax.amount)?;
-            add_to_rate(&mut tax_by_rate, line_tax)?;
+impl<'a> InvoiceTerms<'a> {
+    /// Gives the terms of an invoice without coupons, whose taxes come on top of its lines.
+    pub const fn plain(currency: Currency) -> InvoiceTerms<'a> {
+        InvoiceTerms {
+            currency,
+            tax_behavior: TaxBehavior::Exclusive,
+            tax_rounding: TaxRounding::Line,
+            coupons: &[],
+            coupon_order: CouponOrder::PercentBeforeFixed,
         }
-        totals.push(line);
     }
-    let total = subtotal.checked_add(tax)?;
-    Ok(InvoiceTotals { lines: totals, subtotal, tax, total, tax_by_rate })
 }
 
-fn line_total(currency: Currency, line: &LineInput) -> Result<LineTotal, InvoiceError> {
-    let amount = Money::from_exact(line.exact, currency)?;
-    let taxes = line.rates.iter().map(|rate| line_tax(amount, rate)).collect::<Result<_, _>>()?;
-    Ok(LineTotal { amount, exact: line.exact, taxes })
+impl LineInput {
+    /// Rounds an exact amount in major units to a line that coupons apply to.
+    pub fn from_exact(exact: Decimal, currency: Currency, rates: Vec<TaxRate>) -> Result<Self, MoneyError> {
+        Ok(Self { amount: Money::from_exact(exact, currency)?, exact, discountable: true, rates })
+    }
 }
 
-fn line_tax(amount: Money, rate: &TaxRate) -> Result<TaxAmount, InvoiceError> {
-    if rate.percent < Decimal::ZERO {
-        return Err(InvoiceError::NegativeTax { name: rate.name.clone() });
+/// Takes coupons off the lines, computes their taxes, rounding each once, and adds everything up.
+pub fn total(terms: &InvoiceTerms<'_>, lines: &[LineInput]) -> Result<InvoiceTotals, InvoiceError> {
+    let zero = Money::zero(terms.currency);
+    let bases: Vec<Money> =
+        lines.iter().map(|line| if line.discountable { line.amount } else { zero }).collect();
+    let discounts = discount(terms.currency, terms.coupons, terms.coupon_order, &bases)?;
+    let mut totals = InvoiceTotals {
+        lines: Vec::with_capacity(lines.len()),
+        subtotal: zero,
+        discount: discounts.total,
+        discount_by_coupon: discounts.by_coupon,
+        tax: zero,
+        total: zero,
+        tax_by_rate: Vec::new(),
+    };
+    let mut together = Vec::new();
+    for (line, discount) in lines.iter().zip(discounts.by_line) {
+        let discounted = line.amount.checked_sub(discount)?;
+        let taxes = match terms.tax_rounding {
+            TaxRounding::Line => tax::line_taxes(terms.tax_behavior, discounted, &line.rates)?,
+            TaxRounding::Invoice => {
+                tax::added_taxes(terms.tax_behavior, &mut together, discounted, &line.rates)?
+            }
+        };
+        totals.add(line_total(terms.tax_behavior, line, discount, taxes)?)?;
     }
-    let one_percent = Decimal::new(1, 2);
-    let exact = exact_mul(exact_mul(amount.to_decimal(), rate.percent)?, one_percent)?;
-    let amount = Money::from_exact(exact, amount.currency())?;
-    Ok(TaxAmount { name: rate.name.clone(), percent: rate.percent, amount })
+    Ok(totals)
 }
 
-fn add_to_rate(rates: &mut Vec<TaxAmount>, tax: &TaxAmount) -> Result<(), MoneyError> {
-    let known = rates.iter_mut().find(|rate| rate.name == tax.name && rate.percent == tax.percent);
-    match known {
-        Some(rate) => rate.amount = rate.amount.checked_add(tax.amount)?,
-        None => rates.push(tax.clone()),
+impl InvoiceTotals {
+    fn add(&mut self, line: LineTotal) -> Result<(), InvoiceError> {
+        self.subtotal = self.subtotal.checked_add(line.amount)?;
+        self.total = self.total.checked_add(line.total)?;
+        for tax in &line.taxes {
+            self.tax = self.tax.checked_add(tax.amount)?;
+            tax::add_to_rate(&mut self.tax_by_rate, tax)?;
+        }
+        self.lines.push(line);
+        Ok(())
     }
-    Ok(())
+}
+
+fn line_total(
+    behavior: TaxBehavior,
+    line: &LineInput,
+    discount: Money,
+    taxes: Vec<TaxAmount>,
+) -> Result<LineTotal, InvoiceError> {
+    let mut total = line.amount.checked_sub(discount)?;
+    match behavior {
+        TaxBehavior::Inclusive => {}
+        TaxBehavior::Exclusive => {
+            for tax in &taxes {
+                total = total.checked_add(tax.amount)?;
+            }
+        }
+    }
+    Ok(LineTotal { amount: line.amount, exact: line.exact, discount, taxes, total })
 }

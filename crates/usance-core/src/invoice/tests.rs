@@ -2,9 +2,11 @@ use proptest::prelude::*;
 use rust_decimal::Decimal;
 
 use super::state::{InvoiceCommand, InvoiceStatus, TransitionError, transition};
-use super::{InvoiceError, InvoiceTotals, LineInput, TaxRate, total};
+use super::{InvoiceError, InvoiceTerms, InvoiceTotals, LineInput, TaxBehavior, TaxRate, TaxRounding, total};
 use crate::decimal::{decimal_text, parse_decimal};
-use crate::money::{Currency, MoneyError};
+use crate::discount::{Coupon, CouponOrder, CouponValue};
+use crate::money::{Currency, Money, MoneyError};
+use crate::programmes::costly_programmes;
 
 fn decimal(text: &str) -> Decimal {
     parse_decimal(text).unwrap()
@@ -19,7 +21,16 @@ fn rate(name: &str, percent: &str) -> TaxRate {
 }
 
 fn lines(amounts: &[&str], rates: &[TaxRate]) -> Vec<LineInput> {
-    amounts.iter().map(|exact| LineInput { exact: decimal(exact), rates: rates.to_vec() }).collect()
+    lines_in("USD", amounts, rates)
+}
+
+fn lines_in(code: &str, amounts: &[&str], rates: &[TaxRate]) -> Vec<LineInput> {
+    let line = |exact: &&str| LineInput::from_exact(decimal(exact), currency(code), rates.to_vec());
+    amounts.iter().map(|exact| line(exact).unwrap()).collect()
+}
+
+fn terms(code: &str) -> InvoiceTerms<'static> {
+    InvoiceTerms::plain(currency(code))
 }
 
 fn summary(totals: &InvoiceTotals) -> String {
@@ -28,7 +39,7 @@ fn summary(totals: &InvoiceTotals) -> String {
 
 #[track_caller]
 fn check(code: &str, amounts: &[&str], rates: &[TaxRate], expected: &str) {
-    let totals = total(currency(code), &lines(amounts, rates)).unwrap();
+    let totals = total(&terms(code), &lines_in(code, amounts, rates)).unwrap();
     assert_eq!(summary(&totals), expected);
 }
 
@@ -73,13 +84,13 @@ fn each_line_keeps_its_exact_amount_and_each_rate_its_sum() {
     let (state, city) = (rate("state", "6"), rate("city", "2.25"));
     let same_state = TaxRate { percent: Decimal::new(600, 2), ..state.clone() };
     let lines = [
-        LineInput { exact: decimal("8.819"), rates: vec![state, city] },
-        LineInput { exact: decimal("100"), rates: vec![same_state] },
-        LineInput { exact: decimal("1"), rates: Vec::new() },
+        lines(&["8.819"], &[state, city]).remove(0),
+        lines(&["100"], &[same_state]).remove(0),
+        lines(&["1"], &[]).remove(0),
     ];
 
     // when they are totalled
-    let totals = total(currency("USD"), &lines).unwrap();
+    let totals = total(&terms("USD"), &lines).unwrap();
 
     // then the rates are apart on the line and summed on the invoice
     assert_eq!(summary(&totals), "USD 109.82 + USD 6.73 = USD 116.55");
@@ -92,19 +103,77 @@ fn each_line_keeps_its_exact_amount_and_each_rate_its_sum() {
 }
 
 #[test]
+fn coupons_come_off_before_taxes() {
+    // given lines under three rates, one without discount, and a coupon of 10.00
+    let mut lines: Vec<LineInput> = [("100", "10"), ("50", "0"), ("30", "20"), ("20", "20")]
+        .map(|(amount, percent)| lines(&[amount], &[rate("vat", percent)]).remove(0))
+        .to_vec();
+    lines.push(LineInput { discountable: false, ..lines[0].clone() });
+    let coupons = [Coupon { value: CouponValue::Fixed(Money::new(1_000, currency("USD"))) }];
+
+    // when they are totalled
+    let totals = total(&InvoiceTerms { coupons: &coupons, ..terms("USD") }, &lines).unwrap();
+
+    // then each discountable line bears its share and is taxed on the rest
+    let shown: Vec<[i64; 3]> = totals
+        .lines
+        .iter()
+        .map(|line| [line.discount, line.taxes[0].amount, line.total].map(|money| money.minor()))
+        .collect();
+    assert_eq!(
+        shown,
+        [[500, 950, 10_450], [250, 0, 4_750], [150, 570, 3_420], [100, 380, 2_280], [0, 1_000, 11_000]]
+    );
+    assert_eq!(
+        [totals.subtotal, totals.discount, totals.tax, totals.total].map(|money| money.minor()),
+        [30_000, 1_000, 2_900, 31_900]
+    );
+    assert_eq!(totals.discount_by_coupon, [Money::new(1_000, currency("USD"))]);
+}
+
+#[test]
+fn inclusive_taxes_are_taken_out_of_the_line() {
+    // given a gross line under two rates, and a credit
+    let inclusive = InvoiceTerms { tax_behavior: TaxBehavior::Inclusive, ..terms("EUR") };
+    let rates = [rate("state", "15"), rate("city", "5")];
+
+    // when they are totalled
+    let totals = total(&inclusive, &lines_in("EUR", &["120", "-0.10"], &rates)).unwrap();
+
+    // then the total is the sum of the lines, of which the taxes are parts
+    assert_eq!(summary(&totals), "EUR 119.90 + EUR 19.99 = EUR 119.90");
+    let by_rate: Vec<String> = totals.tax_by_rate.iter().map(|tax| tax.amount.to_string()).collect();
+    assert_eq!(by_rate, ["EUR 14.99", "EUR 5.00"]);
+}
+
+#[test]
 fn amounts_that_cannot_be_represented_are_refused() {
-    let usd = currency("USD");
     let half = "60000000000000000";
+    let plain = |lines: &[LineInput]| total(&terms("USD"), lines);
     let negative = lines(&["1"], &[TaxRate { name: "vat".to_owned(), percent: decimal("-1") }]);
     let precise = lines(&["12345678901.23"], &[rate("vat", "0.12345678901234567")]);
+    let vast = Decimal::MAX;
 
-    assert_eq!(total(usd, &lines(&[half, half], &[])), Err(InvoiceError::Amount(MoneyError::TooLarge)));
+    assert_eq!(plain(&lines(&[half, half], &[])), Err(InvoiceError::Amount(MoneyError::TooLarge)));
     assert_eq!(
-        total(usd, &lines(&[half], &[rate("vat", "100")])),
+        plain(&lines(&[half], &[rate("vat", "100")])),
         Err(InvoiceError::Amount(MoneyError::TooLarge))
     );
-    assert_eq!(total(usd, &negative), Err(InvoiceError::NegativeTax { name: "vat".to_owned() }));
-    assert!(matches!(total(usd, &precise), Err(InvoiceError::Inexact(_))));
+    assert_eq!(plain(&negative), Err(InvoiceError::NegativeTax { name: "vat".to_owned() }));
+    assert!(matches!(plain(&precise), Err(InvoiceError::Inexact(_))));
+    assert!(matches!(plain(&lines_in("EUR", &["1"], &[])), Err(InvoiceError::Discount(_))));
+    for tax_behavior in [TaxBehavior::Exclusive, TaxBehavior::Inclusive] {
+        let lines = lines(&["1"], &[TaxRate { name: "vat".to_owned(), percent: vast }]);
+        assert!(total(&InvoiceTerms { tax_behavior, ..terms("USD") }, &lines).is_err());
+    }
+}
+
+#[test]
+fn tax_behaviors_are_read_back() {
+    for behavior in [TaxBehavior::Exclusive, TaxBehavior::Inclusive] {
+        assert_eq!(TaxBehavior::parse(behavior.as_str()), Some(behavior));
+    }
+    assert_eq!((TaxBehavior::parse("gross"), TaxBehavior::default()), (None, TaxBehavior::Exclusive));
 }
 
 #[test]
@@ -133,52 +202,108 @@ fn each_status_allows_only_its_own_commands() {
     assert_eq!(error.to_string(), "an invoice that is void cannot be voided");
 }
 
-fn any_lines() -> impl Strategy<Value = Vec<LineInput>> {
+fn any_lines(code: &'static str) -> impl Strategy<Value = Vec<LineInput>> {
     let rates = [rate("a", "8"), rate("b", "19"), rate("c", "7.7"), rate("d", "0.125"), rate("e", "0")];
     let chosen = prop::collection::vec(0..rates.len(), 0..4);
-    let line = (-100_000_000_000_i64..100_000_000_000, 0_u32..=12, chosen).prop_map(
-        move |(digits, scale, chosen)| {
-            let rates = chosen.into_iter().map(|index| rates[index].clone()).collect();
-            LineInput { exact: Decimal::new(digits, scale), rates }
-        },
-    );
-    prop::collection::vec(line, 0..20)
+    let parts = (-100_000_000_000_i64..100_000_000_000, 0_u32..=12, chosen, any::<bool>());
+    let line = parts.prop_map(move |(digits, scale, chosen, discountable)| {
+        let rates = chosen.into_iter().map(|index| rates[index].clone()).collect();
+        let line = LineInput::from_exact(Decimal::new(digits, scale), currency(code), rates).unwrap();
+        LineInput { discountable, ..line }
+    });
+    prop::collection::vec(line, 0..12)
+}
+
+fn any_coupons(code: &'static str) -> impl Strategy<Value = Vec<Coupon>> {
+    let percent = (0_i64..=10_000).prop_map(|digits| CouponValue::Percent(Decimal::new(digits, 2)));
+    let fixed = (0_i64..100_000).prop_map(move |minor| CouponValue::Fixed(Money::new(minor, currency(code))));
+    prop::collection::vec(prop_oneof![percent, fixed].prop_map(|value| Coupon { value }), 0..4)
+}
+
+fn sum(amounts: impl Iterator<Item = Money>) -> i64 {
+    amounts.map(|amount| amount.minor()).sum()
 }
 
 proptest! {
+    #![proptest_config(costly_programmes())]
+
     #[test]
-    fn totals_are_sums_of_what_is_shown(lines in any_lines(), index in 0_usize..3) {
-        let currency = currency(["USD", "JPY", "KWD"][index]);
+    fn totals_are_sums_of_what_is_shown(
+        (code, lines, coupons) in prop_oneof![Just("USD"), Just("JPY"), Just("KWD")]
+            .prop_flat_map(|code| (Just(code), any_lines(code), any_coupons(code))),
+        inclusive in any::<bool>(),
+        coupon_order in prop_oneof![Just(CouponOrder::PercentBeforeFixed), Just(CouponOrder::AsApplied), Just(CouponOrder::ProRataOnRemaining)],
+    ) {
+        let tax_behavior = if inclusive { TaxBehavior::Inclusive } else { TaxBehavior::Exclusive };
+        let totals = total(&InvoiceTerms { tax_behavior, coupons: &coupons, coupon_order, ..InvoiceTerms::plain(currency(code)) }, &lines).unwrap();
 
-        let totals = total(currency, &lines).unwrap();
-
-        let minor_sum: i64 = totals.lines.iter().map(|line| line.amount.minor()).sum();
-        let line_tax: i64 = totals.lines.iter().flat_map(|line| &line.taxes).map(|tax| tax.amount.minor()).sum();
-        let rate_tax: i64 = totals.tax_by_rate.iter().map(|tax| tax.amount.minor()).sum();
-        prop_assert_eq!(totals.subtotal.minor(), minor_sum);
+        let line_tax = sum(totals.lines.iter().flat_map(|line| &line.taxes).map(|tax| tax.amount));
+        prop_assert_eq!(totals.subtotal.minor(), sum(totals.lines.iter().map(|line| line.amount)));
+        prop_assert_eq!(totals.discount.minor(), sum(totals.lines.iter().map(|line| line.discount)));
+        prop_assert_eq!(totals.discount.minor(), sum(totals.discount_by_coupon.iter().copied()));
+        prop_assert_eq!(totals.total.minor(), sum(totals.lines.iter().map(|line| line.total)));
         prop_assert_eq!(totals.tax.minor(), line_tax);
-        prop_assert_eq!(totals.tax.minor(), rate_tax);
-        prop_assert_eq!(totals.total.minor(), minor_sum + line_tax);
+        prop_assert_eq!(totals.tax.minor(), sum(totals.tax_by_rate.iter().map(|tax| tax.amount)));
+        let on_top = if inclusive { 0 } else { line_tax };
+        prop_assert_eq!(totals.total.minor(), totals.subtotal.minor() - totals.discount.minor() + on_top);
+        for (line, input) in totals.lines.iter().zip(&lines) {
+            prop_assert!(input.discountable || line.discount.minor() == 0);
+            prop_assert!(line.discount.minor() <= line.amount.minor().max(0));
+        }
         prop_assert_eq!(totals.lines.len(), lines.len());
     }
 
     #[test]
-    fn each_tax_is_within_half_a_unit_of_its_exact_value(lines in any_lines()) {
-        let totals = total(currency("USD"), &lines).unwrap();
+    fn each_tax_is_within_half_a_unit_of_its_exact_value(lines in any_lines("USD"), coupons in any_coupons("USD")) {
+        let totals = total(&InvoiceTerms { coupons: &coupons, ..terms("USD") }, &lines).unwrap();
 
-        for tax in totals.lines.iter().flat_map(|line| line.taxes.iter().map(move |tax| (line.amount, tax))) {
-            let (amount, tax) = tax;
-            let exact = amount.to_decimal() * tax.percent / Decimal::ONE_HUNDRED;
-            prop_assert!((tax.amount.to_decimal() - exact).abs() <= Decimal::new(5, 3));
+        for line in &totals.lines {
+            let discounted = line.amount.checked_sub(line.discount).unwrap().to_decimal();
+            for tax in &line.taxes {
+                let exact = discounted * tax.percent / Decimal::ONE_HUNDRED;
+                prop_assert!((tax.amount.to_decimal() - exact).abs() <= Decimal::new(5, 3));
+            }
         }
     }
 
     #[test]
-    fn the_order_of_lines_changes_no_total(lines in any_lines()) {
+    fn inclusive_and_exclusive_taxes_agree_on_the_same_gross_line(minor in -10_000_000_i64..10_000_000, percent in 0_i64..=5_000) {
+        // given a net line whose one tax comes on top
+        let rates = vec![TaxRate { name: "vat".to_owned(), percent: Decimal::new(percent, 2) }];
+        let net = LineInput::from_exact(Decimal::new(minor, 2), currency("USD"), rates).unwrap();
+        let exclusive = total(&terms("USD"), std::slice::from_ref(&net)).unwrap();
+
+        // when its gross amount is billed with the tax inside
+        let gross = LineInput { amount: exclusive.total, ..net };
+        let inclusive = total(&InvoiceTerms { tax_behavior: TaxBehavior::Inclusive, ..terms("USD") }, &[gross]).unwrap();
+
+        // then the taxes are the same, but for the rounding of the gross amount
+        prop_assert_eq!(inclusive.total, exclusive.total);
+        prop_assert!((inclusive.tax.minor() - exclusive.tax.minor()).abs() <= 1);
+    }
+
+    #[test]
+    fn the_order_of_lines_changes_no_total_without_coupons(lines in any_lines("EUR")) {
         let reversed: Vec<LineInput> = lines.iter().rev().cloned().collect();
 
-        let (forward, backward) = (total(currency("EUR"), &lines).unwrap(), total(currency("EUR"), &reversed).unwrap());
+        let (forward, backward) = (total(&terms("EUR"), &lines).unwrap(), total(&terms("EUR"), &reversed).unwrap());
 
         prop_assert_eq!(summary(&forward), summary(&backward));
     }
+}
+
+#[test]
+fn taxes_rounded_by_invoice_add_up_to_the_tax_of_the_whole_and_drift_nowhere() {
+    // Three lines of 0.05 at 10 %: 0.03 by line, 0.02 (0.015 half-up) by invoice.
+    let rates = vec![TaxRate { name: "tax".to_owned(), percent: Decimal::TEN }];
+    let usd = currency("USD");
+    let line = || LineInput::from_exact(Decimal::new(5, 2), usd, rates.clone()).unwrap();
+    let by_invoice = InvoiceTerms { tax_rounding: TaxRounding::Invoice, ..terms("USD") };
+
+    let totals = total(&by_invoice, &[line(), line(), line()]).unwrap();
+
+    assert_eq!(totals.tax.minor(), 2);
+    let by_line: Vec<_> = totals.lines.iter().map(|line| line.taxes[0].amount.minor()).collect();
+    assert_eq!(by_line, [1, 0, 1]);
+    assert_eq!(totals.total.minor(), 17);
 }

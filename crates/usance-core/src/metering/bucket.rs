@@ -34,8 +34,10 @@ pub enum MeterValue {
 pub struct BucketFold {
     /// How many events.
     pub event_count: i64,
-    /// The sum of the values; zero unless the aggregation is a sum.
+    /// The sum of the values; zero unless the aggregation is a sum, an average or a weighted sum.
     pub value_sum: Decimal,
+    /// The smallest value; only for a minimum.
+    pub value_min: Option<Decimal>,
     /// The greatest value; only for a maximum.
     pub value_max: Option<Decimal>,
     /// Time, id hash and value of the latest event, only for `latest`; ties go to the greater hash.
@@ -58,7 +60,8 @@ impl BucketFold {
         let only = |wanted: Aggregation| decimal.filter(|_| aggregation == wanted);
         Self {
             event_count: 1,
-            value_sum: only(Aggregation::Sum).unwrap_or(Decimal::ZERO),
+            value_sum: decimal.filter(|_| is_summed(aggregation)).unwrap_or(Decimal::ZERO),
+            value_min: only(Aggregation::Min),
             value_max: only(Aggregation::Max),
             latest: only(Aggregation::Latest).map(|decimal| (at, id_hash, decimal)),
             first_at: at,
@@ -71,11 +74,23 @@ impl BucketFold {
     pub fn merge(&mut self, other: &Self) -> Result<(), DecimalError> {
         self.value_sum = exact_add(self.value_sum, other.value_sum)?;
         self.event_count += other.event_count;
+        self.value_min = self.value_min.into_iter().chain(other.value_min).min();
         self.value_max = self.value_max.max(other.value_max);
         self.latest = self.latest.max(other.latest);
         self.first_at = self.first_at.min(other.first_at);
         self.last_at = self.last_at.max(other.last_at);
         self.digest = Uuid::from_u128(self.digest.as_u128() ^ other.digest.as_u128());
         Ok(())
+    }
+}
+
+const fn is_summed(aggregation: Aggregation) -> bool {
+    match aggregation {
+        Aggregation::Sum | Aggregation::Average | Aggregation::WeightedSum => true,
+        Aggregation::Count
+        | Aggregation::Max
+        | Aggregation::Min
+        | Aggregation::UniqueCount
+        | Aggregation::Latest => false,
     }
 }

@@ -76,7 +76,9 @@ impl RejectReason {
             Self::MalformedDecimal => {
                 "send the meter's value as a decimal of at most 28 digits, 12 of them after the point"
             }
-            Self::MissingValue => "send the property that the meter of this event type measures",
+            Self::MissingValue => {
+                "send the property that the meter of this event type measures, and the one in which its price is read"
+            }
             Self::TooLarge => "send at most 64 KiB per event",
         }
     }
@@ -91,21 +93,14 @@ pub enum UnbilledReason {
     UnknownCustomer,
     /// The customer had no active subscription at the event's time.
     NoSubscription,
-    /// The event's billing period is invoiced already.
-    PeriodClosed,
     /// A meter that was added later cannot read the event's value.
     InvalidValue,
 }
 
 impl UnbilledReason {
     /// Every reason.
-    pub const ALL: [Self; 5] = [
-        Self::UnknownMeter,
-        Self::UnknownCustomer,
-        Self::NoSubscription,
-        Self::PeriodClosed,
-        Self::InvalidValue,
-    ];
+    pub const ALL: [Self; 4] =
+        [Self::UnknownMeter, Self::UnknownCustomer, Self::NoSubscription, Self::InvalidValue];
 
     /// The word used in the API and in the database.
     pub const fn as_str(self) -> &'static str {
@@ -113,7 +108,6 @@ impl UnbilledReason {
             Self::UnknownMeter => "unknown_meter",
             Self::UnknownCustomer => "unknown_customer",
             Self::NoSubscription => "no_subscription",
-            Self::PeriodClosed => "period_closed",
             Self::InvalidValue => "invalid_value",
         }
     }

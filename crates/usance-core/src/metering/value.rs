@@ -1,5 +1,7 @@
 //! What one event means to one meter.
 
+use rust_decimal::Decimal;
+
 use crate::{
     catalog::meter::Aggregation,
     decimal::{parse_decimal, stored_decimal},
@@ -24,11 +26,19 @@ pub fn meter_value(
             Scalar::Bool(false) => short_hash(b"false"),
         }));
     }
-    let text = match &value {
+    Ok(MeterValue::Decimal(decimal(&value)?))
+}
+
+/// Reads the price, in major units, that an event carries in a property.
+pub fn amount_value(property: &str, properties: &Properties) -> Result<Decimal, RejectReason> {
+    decimal(&properties.get(property).ok_or(RejectReason::MissingValue)?)
+}
+
+fn decimal(value: &Scalar<'_>) -> Result<Decimal, RejectReason> {
+    let text = match value {
         Scalar::Number(text) => *text,
         Scalar::Text(text) => text.as_ref(),
         Scalar::Bool(_) => return Err(RejectReason::MalformedDecimal),
     };
-    let decimal = parse_decimal(text).and_then(stored_decimal).map_err(|_| RejectReason::MalformedDecimal)?;
-    Ok(MeterValue::Decimal(decimal))
+    parse_decimal(text).and_then(stored_decimal).map_err(|_| RejectReason::MalformedDecimal)
 }

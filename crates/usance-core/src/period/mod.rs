@@ -16,6 +16,8 @@
 
 mod interval;
 #[cfg(test)]
+mod matrix;
+#[cfg(test)]
 mod tests;
 
 pub use interval::{Alignment, BillingInterval, IntervalUnit};

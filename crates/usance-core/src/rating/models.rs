@@ -2,84 +2,174 @@
 
 use rust_decimal::Decimal;
 
-use super::{RateError, Step, StepKind};
-use crate::catalog::price::{PackageRounding, Tier};
+use super::step::{ANY, Range, StepKind, Steps};
+use super::{ONE_PERCENT, RateError, Usage, curve, percentage};
+use crate::catalog::price::{ChargeModel, FirstTierFlat, PackageRounding, PercentTier, Tier};
 use crate::decimal::{DecimalError, exact_add, exact_div_rem, exact_mul, exact_sub};
 
 /// How units become packages.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Packages {
-    pub(super) size: Decimal,
-    pub(super) free: Decimal,
-    pub(super) rounding: PackageRounding,
+struct Packages {
+    size: Decimal,
+    free: Decimal,
+    rounding: PackageRounding,
 }
 
-/// The units above `from`, up to and including `up_to`.
+/// What the tiers of all models have in common.
 #[derive(Debug, Clone, Copy)]
-struct Range {
-    from: Option<Decimal>,
+struct TierPrice {
+    kind: StepKind,
     up_to: Option<Decimal>,
+    unit: Decimal,
+    flat: Decimal,
+    cap: Option<Decimal>,
 }
 
-const ANY: Range = Range { from: None, up_to: None };
-
-pub(super) fn flat(amount: Decimal) -> Result<Step, RateError> {
-    Ok(step(StepKind::Flat, ANY, Decimal::ONE, amount)?)
+/// Adds the steps of a model for a quantity of zero or more; single events are read from the usage.
+pub(super) fn push(
+    steps: &mut Steps,
+    model: &ChargeModel,
+    quantity: Decimal,
+    usage: &Usage,
+    first_tier_flat: FirstTierFlat,
+) -> Result<(), RateError> {
+    match model {
+        ChargeModel::Flat { amount } => steps.push(StepKind::Flat, ANY, Decimal::ONE, *amount)?,
+        ChargeModel::PerUnit { unit } => steps.push(StepKind::Unit, ANY, quantity, *unit)?,
+        ChargeModel::Graduated { tiers } => {
+            push_graduated(steps, &unit_tiers(tiers), quantity, first_tier_flat)?;
+        }
+        ChargeModel::Volume { tiers } => push_volume(steps, &unit_tiers(tiers), quantity, first_tier_flat)?,
+        ChargeModel::Package { amount, package_size, free_units, rounding } => {
+            let packages = Packages { size: *package_size, free: *free_units, rounding: *rounding };
+            push_packages(steps, *amount, packages, quantity)?;
+        }
+        ChargeModel::Percentage(percentage) => percentage::push(steps, percentage, quantity, usage)?,
+        ChargeModel::GraduatedPercentage { tiers } => {
+            push_graduated(steps, &percent_tiers(tiers)?, quantity, first_tier_flat)?;
+        }
+        ChargeModel::Dynamic { multiplier } => {
+            if usage.event_amount < Decimal::ZERO {
+                return Err(RateError::NegativeQuantity);
+            }
+            steps.push(StepKind::EventPrice, ANY, usage.event_amount, *multiplier)?;
+        }
+        ChargeModel::Seat { unit, minimum_seats, maximum_seats } => {
+            if maximum_seats.is_some_and(|maximum| quantity > maximum) {
+                return Err(RateError::TooManySeats);
+            }
+            let charged = minimum_seats.map_or(quantity, |minimum| quantity.max(minimum));
+            steps.push(StepKind::Seat, ANY, charged, *unit)?;
+        }
+        ChargeModel::Curve(curve) => {
+            steps.push(StepKind::Curve, ANY, Decimal::ONE, curve::amount(curve, quantity)?)?;
+        }
+    }
+    Ok(())
 }
 
-pub(super) fn per_unit(unit: Decimal, quantity: Decimal) -> Result<Step, RateError> {
-    Ok(step(StepKind::Unit, ANY, quantity, unit)?)
+fn unit_tiers(tiers: &[Tier]) -> Vec<TierPrice> {
+    let price = |tier: &Tier| TierPrice {
+        kind: StepKind::TierUnit,
+        up_to: tier.up_to,
+        unit: tier.unit,
+        flat: tier.flat,
+        cap: tier.cap,
+    };
+    tiers.iter().map(price).collect()
 }
 
-pub(super) fn graduated(tiers: &[Tier], quantity: Decimal) -> Result<Vec<Step>, RateError> {
-    let mut steps = Vec::new();
+fn percent_tiers(tiers: &[PercentTier]) -> Result<Vec<TierPrice>, DecimalError> {
+    let price = |tier: &PercentTier| {
+        let unit = exact_mul(tier.rate_percent, ONE_PERCENT)?;
+        Ok(TierPrice { kind: StepKind::TierPercent, up_to: tier.up_to, unit, flat: tier.flat, cap: None })
+    };
+    tiers.iter().map(price).collect()
+}
+
+fn push_graduated(
+    steps: &mut Steps,
+    tiers: &[TierPrice],
+    quantity: Decimal,
+    first_tier_flat: FirstTierFlat,
+) -> Result<(), RateError> {
     let mut lower = Decimal::ZERO;
     for tier in tiers {
         let range = tier_range(lower, tier)?;
         let reached = tier.up_to.map_or(quantity, |up_to| up_to.min(quantity));
-        push_tier(&mut steps, tier, range, exact_sub(reached, lower)?)?;
+        push_tier(steps, tier, range, exact_sub(reached, lower)?, first_tier_flat)?;
         match tier.up_to {
             Some(up_to) if up_to < quantity => lower = up_to,
-            Some(_) | None => return Ok(steps),
+            Some(_) | None => return Ok(()),
         }
     }
     Err(RateError::BeyondLastTier)
 }
 
-pub(super) fn volume(tiers: &[Tier], quantity: Decimal) -> Result<Vec<Step>, RateError> {
+fn push_volume(
+    steps: &mut Steps,
+    tiers: &[TierPrice],
+    quantity: Decimal,
+    first_tier_flat: FirstTierFlat,
+) -> Result<(), RateError> {
     let mut lower = Decimal::ZERO;
     for tier in tiers {
         let range = tier_range(lower, tier)?;
         match tier.up_to {
             Some(up_to) if up_to < quantity => lower = up_to,
-            Some(_) | None => {
-                let mut steps = Vec::new();
-                push_tier(&mut steps, tier, range, quantity)?;
-                return Ok(steps);
-            }
+            Some(_) | None => return Ok(push_tier(steps, tier, range, quantity, first_tier_flat)?),
         }
     }
     Err(RateError::BeyondLastTier)
 }
 
-pub(super) fn package(
+fn tier_range(lower: Decimal, tier: &TierPrice) -> Result<Range, RateError> {
+    if tier.up_to.is_some_and(|up_to| up_to <= lower) {
+        return Err(RateError::TiersNotAscending);
+    }
+    Ok(Range { from: Some(lower), up_to: tier.up_to })
+}
+
+fn push_tier(
+    steps: &mut Steps,
+    tier: &TierPrice,
+    range: Range,
+    units: Decimal,
+    first_tier_flat: FirstTierFlat,
+) -> Result<(), DecimalError> {
+    steps.push(tier.kind, range, units, tier.unit)?;
+    let cost = exact_mul(units, tier.unit)?;
+    if let Some(cap) = tier.cap.filter(|cap| cost > *cap) {
+        steps.push(StepKind::TierCap, range, Decimal::ONE, exact_sub(cap, cost)?)?;
+    }
+    // No units in a tier means no usage at all: a tier is entered only with the first unit above its lower bound.
+    let is_due = match first_tier_flat {
+        FirstTierFlat::Charge => true,
+        FirstTierFlat::Skip => !units.is_zero(),
+    };
+    if is_due && !tier.flat.is_zero() {
+        steps.push(StepKind::TierFlat, range, Decimal::ONE, tier.flat)?;
+    }
+    Ok(())
+}
+
+fn push_packages(
+    steps: &mut Steps,
     amount: Decimal,
     packages: Packages,
     quantity: Decimal,
-) -> Result<Vec<Step>, RateError> {
+) -> Result<(), RateError> {
     if packages.size <= Decimal::ZERO {
         return Err(RateError::PackageSizeNotPositive);
     }
-    let mut steps = Vec::new();
     let free = packages.free.max(Decimal::ZERO);
     if free > Decimal::ZERO {
         let range = Range { from: Some(Decimal::ZERO), up_to: Some(free) };
-        steps.push(step(StepKind::FreeUnits, range, free.min(quantity), Decimal::ZERO)?);
+        steps.push(StepKind::FreeUnits, range, free.min(quantity), Decimal::ZERO)?;
     }
     let charged = exact_sub(quantity.max(free), free)?;
     let count = package_count(charged, packages)?;
-    steps.push(step(StepKind::Package, Range { from: Some(free), up_to: None }, count, amount)?);
-    Ok(steps)
+    Ok(steps.push(StepKind::Package, Range { from: Some(free), up_to: None }, count, amount)?)
 }
 
 /// Counts packages on integers, so that 0.3 units are exactly 3 packages of 0.1 and never a rounded quotient's ceiling.
@@ -89,24 +179,4 @@ fn package_count(units: Decimal, packages: Packages) -> Result<Decimal, DecimalE
         PackageRounding::Up if !rest.is_zero() => exact_add(full, Decimal::ONE),
         PackageRounding::Up | PackageRounding::Down => Ok(full),
     }
-}
-
-fn tier_range(lower: Decimal, tier: &Tier) -> Result<Range, RateError> {
-    if tier.up_to.is_some_and(|up_to| up_to <= lower) {
-        return Err(RateError::TiersNotAscending);
-    }
-    Ok(Range { from: Some(lower), up_to: tier.up_to })
-}
-
-fn push_tier(steps: &mut Vec<Step>, tier: &Tier, range: Range, units: Decimal) -> Result<(), DecimalError> {
-    steps.push(step(StepKind::TierUnit, range, units, tier.unit)?);
-    if !tier.flat.is_zero() {
-        steps.push(step(StepKind::TierFlat, range, Decimal::ONE, tier.flat)?);
-    }
-    Ok(())
-}
-
-fn step(kind: StepKind, range: Range, quantity: Decimal, unit: Decimal) -> Result<Step, DecimalError> {
-    let amount = exact_mul(quantity, unit)?;
-    Ok(Step { kind, from: range.from, up_to: range.up_to, quantity, unit, amount })
 }

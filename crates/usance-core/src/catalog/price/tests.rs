@@ -1,6 +1,11 @@
 use rust_decimal::Decimal;
 
-use super::{ChargeModel, PackageRounding, PayTiming, TIERS_MAX, Tier};
+use super::{
+    ChargeModel, Commitment, Committed, ConversionOperation, Curve, CurveDiscount, FirstTierFlat,
+    PackageRounding, PayTiming, PercentTier, Percentage, PriceTerms, QuantityBasis, TIERS_MAX, Tier,
+    TimeOfDay, UnitConversion, WindowPricing, WindowSize,
+};
+use crate::catalog::rounding::{QuantityRounding, RoundingMode};
 use crate::decimal::parse_decimal;
 
 fn decimal(text: &str) -> Decimal {
@@ -16,6 +21,7 @@ fn tiers(rows: &[(&str, &str, &str)]) -> Vec<Tier> {
             up_to: (*up_to != "null").then(|| decimal(up_to)),
             unit: decimal(unit),
             flat: decimal(flat),
+            cap: None,
         })
         .collect()
 }
@@ -27,6 +33,29 @@ fn package(amount: &str, package_size: &str, free_units: &str) -> ChargeModel {
         free_units: decimal(free_units),
         rounding: PackageRounding::Up,
     }
+}
+
+fn seats(minimum_seats: Option<Decimal>, maximum_seats: Option<Decimal>) -> ChargeModel {
+    ChargeModel::Seat { unit: Decimal::ONE, minimum_seats, maximum_seats }
+}
+
+/// A curve with discounts as threshold and percentage.
+fn curve(discounts: &[(&str, &str)]) -> Curve {
+    let discount =
+        |(from, percent): &(&str, &str)| CurveDiscount { from: decimal(from), percent: decimal(percent) };
+    Curve {
+        unit_floor: Decimal::ONE,
+        unit_spread: Decimal::ONE,
+        decay: Decimal::ONE,
+        minimum: Decimal::ZERO,
+        discounts: discounts.iter().map(discount).collect(),
+    }
+}
+
+#[track_caller]
+fn check_terms(terms: &PriceTerms, expected: &[&str]) {
+    let faults: Vec<String> = terms.faults().iter().map(ToString::to_string).collect();
+    assert_eq!(faults, expected);
 }
 
 #[track_caller]
@@ -103,7 +132,7 @@ fn tiers_ascend_from_zero_and_only_the_last_is_open() {
 
 #[test]
 fn the_number_of_tiers_has_a_limit() {
-    let tier = Tier { up_to: None, unit: Decimal::ONE, flat: Decimal::ZERO };
+    let tier = Tier { up_to: None, unit: Decimal::ONE, flat: Decimal::ZERO, cap: None };
 
     check(
         &ChargeModel::Volume { tiers: vec![tier; TIERS_MAX + 1] },
@@ -119,6 +148,11 @@ fn words_are_those_of_the_api() {
         (ChargeModel::Graduated { tiers: Vec::new() }, "graduated", true),
         (ChargeModel::Volume { tiers: Vec::new() }, "volume", true),
         (package("1", "1", "0"), "package", true),
+        (ChargeModel::Percentage(Percentage::default()), "percentage", true),
+        (ChargeModel::GraduatedPercentage { tiers: Vec::new() }, "graduated_percentage", true),
+        (ChargeModel::Dynamic { multiplier: Decimal::ONE }, "dynamic", true),
+        (seats(None, None), "seat", false),
+        (ChargeModel::Curve(curve(&[])), "curve", false),
     ];
     for (model, kind, is_usage) in kinds {
         assert_eq!((model.kind(), model.is_usage()), (kind, is_usage));
@@ -129,5 +163,118 @@ fn words_are_those_of_the_api() {
     for rounding in [PackageRounding::Up, PackageRounding::Down] {
         assert_eq!(PackageRounding::parse(rounding.as_str()), Some(rounding));
     }
+    assert_eq!(seats(None, None).basis(), QuantityBasis::Subscription);
+    for operation in [ConversionOperation::Multiply, ConversionOperation::Divide] {
+        assert_eq!(ConversionOperation::parse(operation.as_str()), Some(operation));
+    }
+    for policy in [FirstTierFlat::Charge, FirstTierFlat::Skip] {
+        assert_eq!(FirstTierFlat::parse(policy.as_str()), Some(policy));
+    }
+    for size in [WindowSize::Hour, WindowSize::Day] {
+        assert_eq!(WindowSize::parse(size.as_str()), Some(size));
+    }
     assert_eq!((PayTiming::parse("later"), PackageRounding::parse("half_up")), (None, None));
+}
+
+#[test]
+fn the_models_of_events_seats_and_curves_name_what_breaks_a_rule() {
+    let percentage = Percentage {
+        rate_percent: decimal("-1"),
+        per_event_min: Some(decimal("2")),
+        per_event_max: Some(decimal("1")),
+        ..Percentage::default()
+    };
+    check(
+        &ChargeModel::Percentage(percentage),
+        &[
+            "`rate_percent` must not be negative",
+            "`per_event_max` must not be less than the lower limit beside it",
+        ],
+    );
+    let tier = PercentTier { up_to: Some(decimal("5")), rate_percent: decimal("-1"), flat: Decimal::ZERO };
+    check(
+        &ChargeModel::GraduatedPercentage { tiers: vec![tier] },
+        &["`tiers/0/up_to` must be null in the last tier", "`tiers/0/rate_percent` must not be negative"],
+    );
+    check(&ChargeModel::Dynamic { multiplier: decimal("-1") }, &["`multiplier` must not be negative"]);
+    check(
+        &seats(Some(decimal("5")), Some(decimal("4"))),
+        &["`maximum_seats` must not be less than the lower limit beside it"],
+    );
+    let broken = Curve { decay: Decimal::ZERO, ..curve(&[("5", "101"), ("5", "10")]) };
+    check(
+        &ChargeModel::Curve(broken),
+        &[
+            "`decay` must be greater than zero",
+            "`discounts/0/percent` must be at most 100 percent",
+            "`discounts/1/from` must be greater than the threshold of the discount before it",
+        ],
+    );
+    check(&ChargeModel::Curve(curve(&[("0", "5"), ("30", "100")])), &[]);
+    let capped = Tier { up_to: None, unit: Decimal::ONE, flat: Decimal::ZERO, cap: Some(decimal("-3")) };
+    check(&ChargeModel::Volume { tiers: vec![capped] }, &["`tiers/0/cap` must not be negative"]);
+}
+
+#[test]
+fn terms_that_contradict_the_model_or_each_other_are_named() {
+    let conversion = UnitConversion {
+        operation: ConversionOperation::Divide,
+        factor: Decimal::ZERO,
+        rounding: Some(QuantityRounding { mode: RoundingMode::Ceil, scale: 13 }),
+    };
+    let flat = PriceTerms {
+        conversion: Some(conversion),
+        usage_discount: Some(Decimal::ONE),
+        discount_percent: Some(decimal("100.5")),
+        minimum: Some(decimal("2")),
+        maximum: Some(decimal("1")),
+        ..PriceTerms::from(ChargeModel::Flat { amount: decimal("-1") })
+    };
+    check_terms(
+        &flat,
+        &[
+            "`amount` must not be negative",
+            "`unit_config/factor` must be greater than zero",
+            "`unit_config/precision` must be between -6 and 12",
+            "`unit_config` is not allowed with this charge model: leave it out",
+            "`usage_discount` is not allowed with this charge model: leave it out",
+            "`discount_percent` must be at most 100 percent",
+            "`maximum_amount` must not be less than the lower limit beside it",
+        ],
+    );
+    check_terms(&PriceTerms::from(ChargeModel::PerUnit { unit: Decimal::ONE }), &[]);
+}
+
+#[test]
+fn windows_and_times_of_day_that_contradict_each_other_are_named() {
+    let commitment = Commitment {
+        committed: Committed::Amount(decimal("-1")),
+        overage_factor: decimal("-2"),
+        true_up: true,
+    };
+    let time = |from_hour, to_hour, model| TimeOfDay { from_hour, to_hour, model, commitment: None };
+    let seat = Some(seats(None, None));
+    let window = WindowPricing {
+        size: WindowSize::Day,
+        commitment: Some(commitment),
+        times_of_day: vec![time(22, 6, None), time(5, 8, seat), time(24, 25, None)],
+    };
+    let terms = PriceTerms {
+        usage_discount: Some(Decimal::ONE),
+        window: Some(window),
+        ..PriceTerms::from(ChargeModel::PerUnit { unit: Decimal::ONE })
+    };
+    check_terms(
+        &terms,
+        &[
+            "`usage_discount` is not allowed with windows: leave it out",
+            "`window/commitment/amount` must not be negative",
+            "`window/commitment/overage_factor` must not be negative",
+            "`window/times_of_day` is only allowed with windows of an hour",
+            "`window/times_of_day/1/charge_model` is not allowed with this charge model: leave it out",
+            "`window/times_of_day/1` must not overlap with a time of day before it",
+            "`window/times_of_day/2/from_hour` must be an hour of the day: 0 to 23 to start with, and 1 to 24 to end with",
+            "`window/times_of_day/2/to_hour` must be an hour of the day: 0 to 23 to start with, and 1 to 24 to end with",
+        ],
+    );
 }

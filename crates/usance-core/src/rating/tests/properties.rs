@@ -1,12 +1,13 @@
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
+use super::rate_model;
 use crate::catalog::price::{ChargeModel, PackageRounding, Tier};
 use crate::decimal::{exact_add, exact_mul, exact_sub};
-use crate::rating::rate;
+use crate::programmes::programmes;
 
 /// A quantity below 10^9 with up to nine digits after the point.
-fn any_quantity() -> impl Strategy<Value = Decimal> {
+pub(super) fn any_quantity() -> impl Strategy<Value = Decimal> {
     prop_oneof![
         Just(Decimal::ZERO),
         (0_i64..1_000).prop_map(Decimal::from),
@@ -27,10 +28,10 @@ fn any_tiers() -> impl Strategy<Value = Vec<Tier>> {
             .into_iter()
             .map(|(width, unit, flat)| {
                 bound += width;
-                Tier { up_to: Some(Decimal::new(bound, 3)), unit, flat }
+                Tier { up_to: Some(Decimal::new(bound, 3)), unit, flat, cap: None }
             })
             .collect();
-        tiers.push(Tier { up_to: None, unit, flat });
+        tiers.push(Tier { up_to: None, unit, flat, cap: None });
         tiers
     })
 }
@@ -50,18 +51,20 @@ fn any_monotone_model() -> impl Strategy<Value = ChargeModel> {
     ]
 }
 
-fn any_model() -> impl Strategy<Value = ChargeModel> {
+pub(super) fn any_model() -> impl Strategy<Value = ChargeModel> {
     prop_oneof![4 => any_monotone_model(), 1 => any_tiers().prop_map(|tiers| ChargeModel::Volume { tiers })]
 }
 
 fn exact(model: &ChargeModel, quantity: Decimal) -> Decimal {
-    rate(model, quantity).unwrap().exact
+    rate_model(model, quantity).unwrap().exact
 }
 
 proptest! {
+    #![proptest_config(programmes())]
+
     #[test]
     fn the_steps_add_up_and_each_is_a_product(model in any_model(), quantity in any_quantity()) {
-        let charge = rate(&model, quantity).unwrap();
+        let charge = rate_model(&model, quantity).unwrap();
 
         let mut sum = Decimal::ZERO;
         for step in &charge.steps {
@@ -96,7 +99,7 @@ proptest! {
     #[test]
     fn graduated_units_are_divided_over_the_tiers_without_rest(tiers in any_tiers(), quantity in any_quantity()) {
         let flat_free: Vec<Tier> = tiers.into_iter().map(|tier| Tier { flat: Decimal::ZERO, ..tier }).collect();
-        let charge = rate(&ChargeModel::Graduated { tiers: flat_free }, quantity).unwrap();
+        let charge = rate_model(&ChargeModel::Graduated { tiers: flat_free }, quantity).unwrap();
 
         let units = charge.steps.iter().try_fold(Decimal::ZERO, |sum, step| exact_add(sum, step.quantity));
         prop_assert_eq!(units, Ok(quantity));
@@ -129,7 +132,7 @@ proptest! {
 
     #[test]
     fn one_tier_is_a_price_per_unit_and_a_fee(unit in any_price(), flat in any_price(), quantity in any_quantity()) {
-        let tiers = vec![Tier { up_to: None, unit, flat }];
+        let tiers = vec![Tier { up_to: None, unit, flat, cap: None }];
         let expected = exact_add(exact(&ChargeModel::PerUnit { unit }, quantity), flat).unwrap();
 
         prop_assert_eq!(exact(&ChargeModel::Graduated { tiers: tiers.clone() }, quantity), expected);
@@ -159,8 +162,8 @@ proptest! {
     ) {
         let value = |index: usize| Decimal::new(digits[index], scales[index]);
         let tiers = vec![
-            Tier { up_to: Some(value(0)), unit: value(1), flat: value(2) },
-            Tier { up_to: (!open).then(|| value(3)), unit: value(4), flat: value(2) },
+            Tier { up_to: Some(value(0)), unit: value(1), flat: value(2), cap: None },
+            Tier { up_to: (!open).then(|| value(3)), unit: value(4), flat: value(2), cap: None },
         ];
         let package = ChargeModel::Package {
             amount: value(0),
@@ -169,7 +172,7 @@ proptest! {
             rounding: PackageRounding::Up,
         };
         for model in [ChargeModel::Graduated { tiers: tiers.clone() }, ChargeModel::Volume { tiers }, package] {
-            if let Ok(charge) = rate(&model, value(5)) {
+            if let Ok(charge) = rate_model(&model, value(5)) {
                 prop_assert!(!charge.steps.is_empty());
             }
         }

@@ -3,11 +3,11 @@
 //! The names are those of the project's conformance cases, which also give each one's source. Cases with a minimum
 //! or maximum are about the plan and not the model, and are elsewhere.
 
-use super::{decimal, package, rate_text, tiers};
+use super::{decimal, package, rate_model, rate_text, tiers};
 use crate::catalog::price::{ChargeModel, PackageRounding};
 use crate::decimal::{decimal_text, exact_mul};
 use crate::money::{Currency, Money};
-use crate::rating::{StepKind, rate};
+use crate::rating::StepKind;
 
 /// Tiers, and the cases (name, quantity, amount) that share them.
 type TierCases = (
@@ -211,7 +211,7 @@ fn published_rounded_amounts_are_reproduced() {
         ("fp-usage-round-jpy", "10.5", "JPY", "50", "JPY 525"),
     ];
     for (name, unit, code, quantity, expected) in cases {
-        let charge = rate(&ChargeModel::PerUnit { unit: decimal(unit) }, decimal(quantity)).unwrap();
+        let charge = rate_model(&ChargeModel::PerUnit { unit: decimal(unit) }, decimal(quantity)).unwrap();
         let money = Money::from_exact(charge.exact, Currency::parse(code).unwrap()).unwrap();
         assert_eq!(money.to_string(), expected, "{name}");
     }
@@ -229,7 +229,7 @@ fn published_package_counts_are_reproduced() {
     ];
     let (model, size) = (package("1", "10", "0", PackageRounding::Up), decimal("10"));
     for (name, quantity, packages, billed_units) in cases {
-        let charge = rate(&model, decimal(quantity)).unwrap();
+        let charge = rate_model(&model, decimal(quantity)).unwrap();
         let step = charge.steps.last().unwrap();
         assert_eq!((step.kind, step.quantity), (StepKind::Package, decimal(packages)), "{name}");
         assert_eq!(exact_mul(step.quantity, size), Ok(decimal(billed_units)), "{name}");
