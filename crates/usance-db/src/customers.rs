@@ -23,7 +23,7 @@ pub struct Customer {
     pub currency: String,
     /// IANA name; billing periods are computed in it.
     pub time_zone: String,
-    /// `{"rates": [{"name", "percent"}]}` or `{"exempt": true}`.
+    /// `{"rates": [{"name", "percent"}]}`, `{"region": "eu"}` or `{"exempt": true}`.
     pub tax: Value,
     /// Postal address.
     pub address: Value,
@@ -93,6 +93,24 @@ pub async fn insert(tx: &mut TenantTx, customer: &Customer) -> Result<(), DbErro
     Ok(())
 }
 
+/// Finds customers by their ids, in no order.
+pub async fn find_many(tx: &mut TenantTx, ids: &[CustomerId]) -> Result<Vec<Customer>, DbError> {
+    let (tenant, livemode) = tx.keys();
+    let rows = sqlx::query_as!(
+        Row,
+        "-- customers::find_many
+        SELECT id, external_id, name, email, currency, time_zone, tax, address, metadata, created_at, updated_at
+        FROM customers
+        WHERE tenant_id = $1 AND livemode = $2 AND id = ANY($3)",
+        tenant,
+        livemode,
+        &ids.iter().map(|id| id.uuid()).collect::<Vec<_>>(),
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows.into_iter().map(Customer::from).collect())
+}
+
 /// Finds a customer by id.
 pub async fn find(tx: &mut TenantTx, id: CustomerId) -> Result<Option<Customer>, DbError> {
     let (tenant, livemode) = tx.keys();
@@ -127,6 +145,38 @@ pub async fn find_by_external_id(tx: &mut TenantTx, external_id: &str) -> Result
     .fetch_optional(tx.connection())
     .await?;
     Ok(row.map(Customer::from))
+}
+
+/// Keeps others from changing a customer, and from adding to what hangs on it, until the transaction ends.
+pub async fn lock(tx: &mut TenantTx, id: CustomerId) -> Result<(), DbError> {
+    let (tenant, livemode) = tx.keys();
+    sqlx::query!(
+        "-- customers::lock
+        SELECT id FROM customers WHERE tenant_id = $1 AND livemode = $2 AND id = $3 FOR NO KEY UPDATE",
+        tenant,
+        livemode,
+        id.uuid(),
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Whether a customer is taxed by the rates of this region.
+pub async fn any_in_tax_region(tx: &mut TenantTx, region: &str) -> Result<bool, DbError> {
+    let (tenant, livemode) = tx.keys();
+    let row = sqlx::query!(
+        "-- customers::any_in_tax_region
+        SELECT id FROM customers
+        WHERE tenant_id = $1 AND livemode = $2 AND tax ? 'region' AND tax ->> 'region' = $3 AND deleted_at IS NULL
+        LIMIT 1",
+        tenant,
+        livemode,
+        region,
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(row.is_some())
 }
 
 /// Lists customers.

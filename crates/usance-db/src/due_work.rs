@@ -117,6 +117,128 @@ pub async fn park(
     Ok(())
 }
 
+/// Plans much work of one kind, each piece for its own time.
+pub async fn schedule_many(
+    tx: &mut TenantTx,
+    kind: &str,
+    subjects: &[(Uuid, Timestamp)],
+) -> Result<(), DbError> {
+    if subjects.is_empty() {
+        return Ok(());
+    }
+    let (tenant, livemode) = tx.keys();
+    sqlx::query!(
+        "-- due_work::schedule_many
+        INSERT INTO due_work AS w (tenant_id, livemode, kind, subject_id, due_at)
+        SELECT $1, $2, $3, t.subject_id, t.due_at FROM unnest($4::uuid[], $5::timestamptz[]) AS t (subject_id, due_at)
+        ON CONFLICT (tenant_id, livemode, kind, subject_id) DO UPDATE
+            SET due_at = excluded.due_at, revision = w.revision + 1, attempts = 0, retry_at = NULL, leased_until = NULL, parked = false",
+        tenant,
+        livemode,
+        kind,
+        &subjects.iter().map(|subject| subject.0).collect::<Vec<_>>(),
+        &subjects.iter().map(|subject| subject.1.to_sqlx()).collect::<Vec<_>>() as &[jiff_sqlx::Timestamp],
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Removes work that has become needless.
+pub async fn cancel(tx: &mut TenantTx, kind: &str, subject_id: Uuid) -> Result<(), DbError> {
+    cancel_many(tx, kind, &[subject_id]).await
+}
+
+/// Removes much work of one kind that has become needless.
+pub async fn cancel_many(tx: &mut TenantTx, kind: &str, subjects: &[Uuid]) -> Result<(), DbError> {
+    if subjects.is_empty() {
+        return Ok(());
+    }
+    let (tenant, livemode) = tx.keys();
+    sqlx::query!(
+        "-- due_work::cancel_many
+        DELETE FROM due_work WHERE tenant_id = $1 AND livemode = $2 AND kind = $3 AND subject_id = ANY($4)",
+        tenant,
+        livemode,
+        kind,
+        subjects,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Takes more work of the same kind that is due at the same time, unless another transaction or lease has it.
+pub async fn claim_more(
+    tx: &mut TenantTx,
+    first: &DueWork,
+    wall_now: Timestamp,
+    limit: i64,
+) -> Result<Vec<DueWork>, DbError> {
+    let (tenant, livemode) = tx.keys();
+    let rows = sqlx::query_as!(
+        Row,
+        "-- due_work::claim_more
+        SELECT kind, subject_id, due_at, revision, attempts
+        FROM due_work
+        WHERE tenant_id = $1 AND livemode = $2 AND kind = $3 AND due_at = $4 AND subject_id <> $5 AND NOT parked
+            AND attempts = 0 AND (leased_until IS NULL OR leased_until <= $6)
+        ORDER BY subject_id
+        LIMIT $7
+        FOR UPDATE SKIP LOCKED",
+        tenant,
+        livemode,
+        first.kind,
+        first.due_at.to_sqlx(),
+        first.subject_id,
+        wall_now.to_sqlx(),
+        limit,
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows.into_iter().map(DueWork::from).collect())
+}
+
+/// Claims work once more that a transaction which was rolled back had claimed; false if it is gone or somebody has it.
+pub async fn claim_again(tx: &mut TenantTx, work: &DueWork, wall_now: Timestamp) -> Result<bool, DbError> {
+    let (tenant, livemode) = tx.keys();
+    let row = sqlx::query!(
+        "-- due_work::claim_again
+        SELECT subject_id FROM due_work
+        WHERE tenant_id = $1 AND livemode = $2 AND kind = $3 AND subject_id = $4 AND revision = $5 AND NOT parked
+            AND (leased_until IS NULL OR leased_until <= $6)
+        FOR UPDATE SKIP LOCKED",
+        tenant,
+        livemode,
+        work.kind,
+        work.subject_id,
+        work.revision,
+        wall_now.to_sqlx(),
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(row.is_some())
+}
+
+/// Removes work that is done, unless it was planned anew since it was claimed.
+pub async fn complete_many(tx: &mut TenantTx, works: &[DueWork]) -> Result<(), DbError> {
+    let (tenant, livemode) = tx.keys();
+    sqlx::query!(
+        "-- due_work::complete_many
+        DELETE FROM due_work w
+        USING unnest($3::text[], $4::uuid[], $5::integer[]) AS t (kind, subject_id, revision)
+        WHERE w.tenant_id = $1 AND w.livemode = $2 AND w.kind = t.kind AND w.subject_id = t.subject_id AND w.revision = t.revision",
+        tenant,
+        livemode,
+        &works.iter().map(|work| work.kind.clone()).collect::<Vec<_>>(),
+        &works.iter().map(|work| work.subject_id).collect::<Vec<_>>(),
+        &works.iter().map(|work| work.revision).collect::<Vec<_>>(),
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
 /// Takes the earliest work that is due by `by` and may be tried by `retry_by`, unless another transaction or lease has it. Of works due at the same time, those
 /// later in the alphabet come first: `rate_unbilled` before `close_period`.
 pub async fn claim(

@@ -137,32 +137,91 @@ pub async fn any_unbilled(tx: &mut TenantTx) -> Result<bool, DbError> {
     Ok(row.any)
 }
 
-/// Reads a customer's events of one type within a span that no bucket fits, as far as they were received from an instant
-/// on: time, id hash and properties.
-pub async fn list_span(
+/// A stretch of one customer's events of one type, as far as they were received from an instant on.
+#[derive(Debug, Clone, Copy)]
+pub struct EventSpan<'a> {
+    /// Whose events.
+    pub customer: CustomerId,
+    /// Of which type.
+    pub event_type: &'a str,
+    /// When they happened.
+    pub span: Period,
+    /// Since when they count.
+    pub received_from: Timestamp,
+}
+
+/// An event as far as it is measured.
+#[derive(Debug, Clone)]
+pub struct SpanEvent {
+    /// Index of its span.
+    pub place: usize,
+    /// When it happened.
+    pub occurred_at: Timestamp,
+    /// The first 16 bytes of SHA-256(id).
+    pub id_hash: Uuid,
+    /// Canonical JSON.
+    pub properties: String,
+}
+
+/// Where reading goes on in the first of several spans: after this event.
+#[derive(Debug, Clone, Copy)]
+pub struct SpanCursor {
+    /// When the last event that was read happened.
+    pub occurred_at: Timestamp,
+    /// Its id hash.
+    pub id_hash: Uuid,
+}
+
+/// Reads a page of the events of several spans, in the order of the spans and then of time and id hash; fewer than the
+/// limit are all that are left.
+pub async fn list_spans(
     tx: &mut TenantTx,
-    customer: CustomerId,
-    event_type: &str,
-    span: Period,
-    received_from: Timestamp,
-) -> Result<Vec<(Timestamp, Uuid, String)>, DbError> {
+    spans: &[EventSpan<'_>],
+    after: Option<SpanCursor>,
+    limit: usize,
+) -> Result<Vec<SpanEvent>, DbError> {
+    if spans.is_empty() {
+        return Ok(Vec::new());
+    }
     let (tenant, livemode) = tx.keys();
+    let mut starts: Vec<_> = spans.iter().map(|it| it.span.start.to_sqlx()).collect();
+    if let (Some(first), Some(after)) = (starts.first_mut(), after) {
+        *first = after.occurred_at.to_sqlx();
+    }
+    // The limit within each span keeps a page from sorting all that is left of the span.
     let rows = sqlx::query!(
-        r#"-- events::list_span
-        SELECT occurred_at, id_hash, properties::text AS "properties!"
-        FROM events
-        WHERE tenant_id = $1 AND livemode = $2 AND customer_id = $3 AND type = $4 AND occurred_at >= $5 AND occurred_at < $6
-            AND received_at >= $7
-        ORDER BY occurred_at, id_hash"#,
+        r#"-- events::list_spans
+        SELECT s.place AS "place!", e.occurred_at AS "occurred_at!", e.id_hash AS "id_hash!", e.properties AS "properties!"
+        FROM unnest($3::uuid[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[]) WITH ORDINALITY
+            AS s (customer_id, type, span_start, span_end, received_from, place)
+        CROSS JOIN LATERAL (
+            SELECT occurred_at, id_hash, properties::text AS properties
+            FROM events
+            WHERE tenant_id = $1 AND livemode = $2 AND customer_id = s.customer_id AND type = s.type
+                AND occurred_at >= s.span_start AND occurred_at < s.span_end AND received_at >= s.received_from
+                AND (s.place > 1 OR $8::uuid IS NULL OR (occurred_at, id_hash) > (s.span_start, $8))
+            ORDER BY occurred_at, id_hash
+            LIMIT $9
+        ) e
+        ORDER BY s.place, e.occurred_at, e.id_hash
+        LIMIT $9"#,
         tenant,
         livemode,
-        customer.uuid(),
-        event_type,
-        span.start.to_sqlx(),
-        span.end.to_sqlx(),
-        received_from.to_sqlx(),
+        &spans.iter().map(|it| it.customer.uuid()).collect::<Vec<_>>(),
+        &spans.iter().map(|it| it.event_type.to_owned()).collect::<Vec<_>>(),
+        &starts as &[jiff_sqlx::Timestamp],
+        &spans.iter().map(|it| it.span.end.to_sqlx()).collect::<Vec<_>>() as &[jiff_sqlx::Timestamp],
+        &spans.iter().map(|it| it.received_from.to_sqlx()).collect::<Vec<_>>() as &[jiff_sqlx::Timestamp],
+        after.map(|after| after.id_hash),
+        i64::try_from(limit).unwrap_or(i64::MAX),
     )
     .fetch_all(tx.connection())
     .await?;
-    Ok(rows.into_iter().map(|row| (row.occurred_at.to_jiff(), row.id_hash, row.properties)).collect())
+    let event = rows.into_iter().map(|row| SpanEvent {
+        place: usize::try_from(row.place - 1).unwrap_or_default(),
+        occurred_at: row.occurred_at.to_jiff(),
+        id_hash: row.id_hash,
+        properties: row.properties,
+    });
+    Ok(event.collect())
 }

@@ -4,10 +4,13 @@
 
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
-use usance_core::ids::{CustomerId, MeterId, SubscriptionId, TenantId};
+use usance_core::{
+    ids::{CustomerId, MeterId, PlanVersionId, SubscriptionId, TenantId},
+    metering::Filter,
+};
 use uuid::Uuid;
 
-use crate::{DbError, Scope, WriterTx};
+use crate::{DbError, Scope, WriterTx, filters};
 
 /// Columns of a unit of usage that every table shares.
 #[derive(Debug, Default)]
@@ -305,13 +308,15 @@ pub struct ActiveMeter {
     pub aggregation: String,
     /// The property that carries the value.
     pub value_property: Option<String>,
+    /// The events that it measures, by property.
+    pub filters: Vec<Filter>,
 }
 
 /// Lists the meters of the tenant that was entered.
 pub async fn list_meters(tx: &mut WriterTx, scope: Scope) -> Result<Vec<ActiveMeter>, DbError> {
     let rows = sqlx::query!(
         "-- ingest::list_meters
-        SELECT id, code, event_type, aggregation, value_property
+        SELECT id, code, event_type, aggregation, value_property, filters
         FROM meters
         WHERE tenant_id = $1 AND livemode = $2 AND archived_at IS NULL
         ORDER BY code",
@@ -320,14 +325,53 @@ pub async fn list_meters(tx: &mut WriterTx, scope: Scope) -> Result<Vec<ActiveMe
     )
     .fetch_all(tx.connection())
     .await?;
-    let meter = rows.into_iter().map(|row| ActiveMeter {
-        id: MeterId::from_uuid(row.id),
-        code: row.code,
-        event_type: row.event_type,
-        aggregation: row.aggregation,
-        value_property: row.value_property,
+    let meter = rows.into_iter().map(|row| {
+        Ok(ActiveMeter {
+            id: MeterId::from_uuid(row.id),
+            code: row.code,
+            event_type: row.event_type,
+            aggregation: row.aggregation,
+            value_property: row.value_property,
+            filters: filters::read(&row.filters).ok_or(DbError::Unreadable { column: "meters.filters" })?,
+        })
     });
-    Ok(meter.collect())
+    meter.collect()
+}
+
+/// A price that reads its amount from the events.
+#[derive(Debug, Clone)]
+pub struct EventPrice {
+    /// The plan version that it belongs to.
+    pub plan_version: PlanVersionId,
+    /// The meter whose events it prices.
+    pub meter: MeterId,
+    /// The property that carries the amount.
+    pub amount_property: String,
+    /// The events that it prices, by property.
+    pub filters: Vec<Filter>,
+}
+
+/// Lists the prices of the tenant that was entered that read their amounts from the events.
+pub async fn list_event_prices(tx: &mut WriterTx, scope: Scope) -> Result<Vec<EventPrice>, DbError> {
+    let rows = sqlx::query!(
+        r#"-- ingest::list_event_prices
+        SELECT plan_version_id, meter_id AS "meter_id!", amount_property AS "amount_property!", filters
+        FROM prices
+        WHERE tenant_id = $1 AND livemode = $2 AND meter_id IS NOT NULL AND amount_property IS NOT NULL"#,
+        scope.tenant.uuid(),
+        scope.livemode,
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    let price = rows.into_iter().map(|row| {
+        Ok(EventPrice {
+            plan_version: PlanVersionId::from_uuid(row.plan_version_id),
+            meter: MeterId::from_uuid(row.meter_id),
+            amount_property: row.amount_property,
+            filters: filters::read(&row.filters).ok_or(DbError::Unreadable { column: "prices.filters" })?,
+        })
+    });
+    price.collect()
 }
 
 /// Finds the test clock of the tenant that was entered.
@@ -342,33 +386,35 @@ pub async fn find_test_clock(tx: &mut WriterTx, scope: Scope) -> Result<Option<T
     Ok(row.map(|row| row.frozen_at.to_jiff()))
 }
 
-/// A customer that events name, with one of its subscriptions.
+/// A customer that events name, with one item of its subscriptions.
 #[derive(Debug, Clone)]
 pub struct EventCustomer {
     /// Its id.
     pub id: CustomerId,
     /// The tenant's own name for it.
     pub external_id: Option<String>,
-    /// One row per subscription; none without.
+    /// One row per item; none without.
     pub subscription: Option<EventSubscription>,
 }
 
-/// A subscription as far as it decides about events.
+/// An item of a subscription as far as it decides about events.
 #[derive(Debug, Clone)]
 pub struct EventSubscription {
-    /// Its id.
+    /// The subscription.
     pub id: SubscriptionId,
     /// Its first instant.
     pub start_at: Timestamp,
-    /// The first instant after it.
+    /// The first instant after it, or after which it is paused.
     pub ended_at: Option<Timestamp>,
-    /// The start of its open period: what lies before is invoiced.
+    /// What lies before is settled.
     pub open_from: Timestamp,
-    /// The meters that its plan version prices.
+    /// The plan version of the item.
+    pub plan_version: PlanVersionId,
+    /// The meters that the plan version prices.
     pub meters: Vec<MeterId>,
 }
 
-/// Finds the customers of the tenant that was entered; one row per subscription.
+/// Finds the customers of the tenant that was entered; one row per item of a subscription.
 pub async fn find_customers(
     tx: &mut WriterTx,
     scope: Scope,
@@ -377,17 +423,18 @@ pub async fn find_customers(
 ) -> Result<Vec<EventCustomer>, DbError> {
     let rows = sqlx::query!(
         r#"-- ingest::find_customers
-        SELECT c.id, c.external_id, s.id AS "subscription_id?", s.start_at AS "start_at?", s.period_start AS "period_start?",
-            s.ended_at AS "ended_at?",
+        SELECT c.id, c.external_id, s.id AS "subscription_id?", s.start_at AS "start_at?", i.billed_to AS "billed_to?",
+            i.plan_version_id AS "plan_version_id?",
+            CASE s.status WHEN 'paused' THEN i.billed_to ELSE s.ended_at END AS ended_at,
             ARRAY(
                 SELECT DISTINCT p.meter_id
                 FROM prices p
-                WHERE p.tenant_id = s.tenant_id AND p.livemode = s.livemode AND p.plan_version_id = s.plan_version_id
+                WHERE p.tenant_id = s.tenant_id AND p.livemode = s.livemode AND p.plan_version_id = i.plan_version_id
                     AND p.meter_id IS NOT NULL
             ) AS "meters!: Vec<Uuid>"
         FROM customers c
         LEFT JOIN subscriptions s ON s.tenant_id = c.tenant_id AND s.livemode = c.livemode AND s.customer_id = c.id
-            AND s.status <> 'incomplete'
+        LEFT JOIN subscription_items i ON i.tenant_id = s.tenant_id AND i.livemode = s.livemode AND i.subscription_id = s.id
         WHERE c.tenant_id = $1 AND c.livemode = $2 AND c.deleted_at IS NULL AND (c.id = ANY($3) OR c.external_id = ANY($4))"#,
         scope.tenant.uuid(),
         scope.livemode,
@@ -397,12 +444,13 @@ pub async fn find_customers(
     .fetch_all(tx.connection())
     .await?;
     let customer = rows.into_iter().map(|row| {
-        let start = row.subscription_id.zip(row.start_at).zip(row.period_start);
-        let subscription = start.map(|((id, start_at), period_start)| EventSubscription {
+        let item = row.subscription_id.zip(row.start_at).zip(row.billed_to.zip(row.plan_version_id));
+        let subscription = item.map(|((id, start_at), (billed_to, plan_version))| EventSubscription {
             id: SubscriptionId::from_uuid(id),
             start_at: start_at.to_jiff(),
             ended_at: row.ended_at.map(jiff_sqlx::Timestamp::to_jiff),
-            open_from: period_start.to_jiff(),
+            open_from: billed_to.to_jiff(),
+            plan_version: PlanVersionId::from_uuid(plan_version),
             meters: row.meters.into_iter().map(MeterId::from_uuid).collect(),
         });
         EventCustomer { id: CustomerId::from_uuid(row.id), external_id: row.external_id, subscription }

@@ -1,231 +1,259 @@
-//! Invoices and their line items.
+//! Invoices.
 
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
-use rust_decimal::Decimal;
 use serde_json::Value;
 use usance_core::{
-    ids::{CustomerId, InvoiceId, LineItemId, PriceId, SubscriptionId},
+    ids::{CustomerId, InvoiceId, SubscriptionId},
     period::Period,
 };
 use uuid::Uuid;
 
 use crate::{DbError, Page, PageRequest, TenantTx};
 
-/// An invoice as stored. Amounts are in minor units of its currency.
+/// An invoice as stored. Amounts are in minor units of its currency, times are the tenant's.
 #[derive(Debug, Clone)]
 pub struct Invoice {
     /// Its id.
     pub id: InvoiceId,
     /// Who owes.
     pub customer_id: CustomerId,
-    /// For what.
-    pub subscription_id: SubscriptionId,
+    /// For what; a one-off invoice has none.
+    pub subscription_id: Option<SubscriptionId>,
+    /// `subscription`, `one_off`, `progressive` or `late_usage`.
+    pub kind: String,
     /// The word of the state.
     pub status: String,
     /// Gapless; absent while it is a draft.
+    pub sequence: Option<i64>,
+    /// Prefix and sequence.
     pub number: Option<String>,
     /// ISO 4217.
     pub currency: String,
     /// The billing period.
     pub period: Period,
-    /// Sum of the lines.
+    /// Sum of the lines before discounts.
     pub subtotal_minor: i64,
+    /// Sum of the lines' discounts.
+    pub discount_minor: i64,
     /// Sum of the lines' taxes.
     pub tax_minor: i64,
-    /// Subtotal and tax.
+    /// `exclusive`: the tax comes on top; `inclusive`: it is in the amounts.
+    pub tax_behavior: String,
+    /// What is owed for all of it.
     pub total_minor: i64,
     /// What was paid of it.
     pub paid_minor: i64,
-    /// In the tenant's time.
+    /// What was taken from the customer's credit balance.
+    pub balance_applied_minor: i64,
+    /// What credit notes took off before it was paid.
+    pub credited_minor: i64,
+    /// When it was drafted.
     pub created_at: Timestamp,
-    /// In the tenant's time.
+    /// When a draft becomes final by itself.
+    pub finalize_at: Option<Timestamp>,
+    /// When it got its number.
     pub finalized_at: Option<Timestamp>,
-    /// In the tenant's time.
+    /// When it is to be paid.
     pub due_at: Option<Timestamp>,
-    /// In the tenant's time.
+    /// When it was settled.
     pub paid_at: Option<Timestamp>,
+    /// When it was withdrawn.
+    pub voided_at: Option<Timestamp>,
+    /// When it was last sent to the customer.
+    pub sent_at: Option<Timestamp>,
+    /// How often collecting it failed.
+    pub failed_attempts: i16,
+    /// When collecting it failed first.
+    pub first_failed_at: Option<Timestamp>,
+    /// For the customer to read.
+    pub memo: String,
+    /// Seller and customer as they were when it was finalized.
+    pub parties: Value,
 }
 
-/// The usage events behind a line.
-#[derive(Debug, Clone, Copy)]
-pub struct EventSet {
-    /// How many.
-    pub count: i64,
-    /// Time of the earliest and of the latest.
-    pub first_and_last_at: Option<(Timestamp, Timestamp)>,
-    /// Exclusive or over their id hashes.
-    pub digest: Uuid,
-}
-
-/// A line of an invoice.
-#[derive(Debug, Clone)]
-pub struct LineItem {
-    /// Its id.
-    pub id: LineItemId,
-    /// Order on the invoice, from 0.
-    pub position: i16,
-    /// The price that made it.
-    pub price_id: PriceId,
-    /// The price's code.
-    pub price_code: String,
-    /// For people.
-    pub description: String,
-    /// The service that it charges.
-    pub period: Period,
-    /// How much was used; 1 for a fixed fee.
-    pub quantity: Decimal,
-    /// Major units, before the one rounding.
-    pub exact_amount: Decimal,
-    /// Minor units.
-    pub amount_minor: i64,
-    /// Minor units.
-    pub tax_minor: i64,
-    /// The steps that sum to the exact amount.
-    pub arithmetic: Value,
-    /// Name, percent and amount per rate.
-    pub taxes: Value,
-    /// Of a usage line.
-    pub events: Option<EventSet>,
+impl Invoice {
+    /// What is still to be paid, in minor units.
+    pub fn amount_due_minor(&self) -> i64 {
+        (self.total_minor - self.paid_minor - self.balance_applied_minor - self.credited_minor).max(0)
+    }
 }
 
 struct Row {
     id: Uuid,
     customer_id: Uuid,
-    subscription_id: Uuid,
+    subscription_id: Option<Uuid>,
+    kind: String,
     status: String,
+    sequence: Option<i64>,
     number: Option<String>,
     currency: String,
     period_start: jiff_sqlx::Timestamp,
     period_end: jiff_sqlx::Timestamp,
     subtotal_minor: i64,
+    discount_minor: i64,
     tax_minor: i64,
+    tax_behavior: String,
     total_minor: i64,
     paid_minor: i64,
+    balance_applied_minor: i64,
+    credited_minor: i64,
     created_at: jiff_sqlx::Timestamp,
+    finalize_at: Option<jiff_sqlx::Timestamp>,
     finalized_at: Option<jiff_sqlx::Timestamp>,
     due_at: Option<jiff_sqlx::Timestamp>,
     paid_at: Option<jiff_sqlx::Timestamp>,
+    voided_at: Option<jiff_sqlx::Timestamp>,
+    sent_at: Option<jiff_sqlx::Timestamp>,
+    failed_attempts: i16,
+    first_failed_at: Option<jiff_sqlx::Timestamp>,
+    memo: String,
+    parties: Value,
 }
 
 impl From<Row> for Invoice {
     fn from(row: Row) -> Self {
+        let jiff = jiff_sqlx::Timestamp::to_jiff;
         Self {
             id: InvoiceId::from_uuid(row.id),
             customer_id: CustomerId::from_uuid(row.customer_id),
-            subscription_id: SubscriptionId::from_uuid(row.subscription_id),
+            subscription_id: row.subscription_id.map(SubscriptionId::from_uuid),
+            kind: row.kind,
             status: row.status,
+            sequence: row.sequence,
             number: row.number,
             currency: row.currency,
             period: Period { start: row.period_start.to_jiff(), end: row.period_end.to_jiff() },
             subtotal_minor: row.subtotal_minor,
+            discount_minor: row.discount_minor,
             tax_minor: row.tax_minor,
+            tax_behavior: row.tax_behavior,
             total_minor: row.total_minor,
             paid_minor: row.paid_minor,
+            balance_applied_minor: row.balance_applied_minor,
+            credited_minor: row.credited_minor,
             created_at: row.created_at.to_jiff(),
-            finalized_at: row.finalized_at.map(jiff_sqlx::Timestamp::to_jiff),
-            due_at: row.due_at.map(jiff_sqlx::Timestamp::to_jiff),
-            paid_at: row.paid_at.map(jiff_sqlx::Timestamp::to_jiff),
+            finalize_at: row.finalize_at.map(jiff),
+            finalized_at: row.finalized_at.map(jiff),
+            due_at: row.due_at.map(jiff),
+            paid_at: row.paid_at.map(jiff),
+            voided_at: row.voided_at.map(jiff),
+            sent_at: row.sent_at.map(jiff),
+            failed_attempts: row.failed_attempts,
+            first_failed_at: row.first_failed_at.map(jiff),
+            memo: row.memo,
+            parties: row.parties,
         }
     }
 }
 
-/// Adds a draft.
-pub async fn insert(tx: &mut TenantTx, invoice: &Invoice) -> Result<(), DbError> {
+/// Adds invoices in any state.
+pub async fn insert_many(tx: &mut TenantTx, invoices: &[Invoice]) -> Result<(), DbError> {
     let (tenant, livemode) = tx.keys();
+    let texts =
+        |of: fn(&Invoice) -> &String| -> Vec<String> { invoices.iter().map(|it| of(it).clone()).collect() };
+    let minors = |of: fn(&Invoice) -> i64| -> Vec<i64> { invoices.iter().map(of).collect() };
+    let times = |of: fn(&Invoice) -> Timestamp| -> Vec<jiff_sqlx::Timestamp> {
+        invoices.iter().map(|it| of(it).to_sqlx()).collect()
+    };
+    let options = |of: fn(&Invoice) -> Option<Timestamp>| -> Vec<Option<jiff_sqlx::Timestamp>> {
+        invoices.iter().map(|it| of(it).map(ToSqlx::to_sqlx)).collect()
+    };
     sqlx::query!(
-        "-- invoices::insert
+        "-- invoices::insert_many
         INSERT INTO invoices
-            (tenant_id, livemode, id, customer_id, subscription_id, status, currency, period_start, period_end, subtotal_minor,
-             tax_minor, total_minor, created_at)
-        VALUES ($1, $2, $3, $4, $5, 'draft', $6, $7, $8, $9, $10, $11, $12)",
+            (tenant_id, livemode, id, customer_id, subscription_id, kind, status, sequence, number, currency, period_start, period_end,
+             subtotal_minor, discount_minor, tax_minor, tax_behavior, total_minor, balance_applied_minor, created_at, finalize_at,
+             finalized_at, due_at, paid_at, memo, parties)
+        SELECT $1, $2, t.*
+        FROM unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::bigint[], $9::text[], $10::text[],
+            $11::timestamptz[], $12::timestamptz[], $13::bigint[], $14::bigint[], $15::bigint[], $16::text[], $17::bigint[],
+            $18::bigint[], $19::timestamptz[], $20::timestamptz[], $21::timestamptz[], $22::timestamptz[], $23::timestamptz[],
+            $24::text[], $25::jsonb[]) AS t",
         tenant,
         livemode,
-        invoice.id.uuid(),
-        invoice.customer_id.uuid(),
-        invoice.subscription_id.uuid(),
-        invoice.currency,
-        invoice.period.start.to_sqlx(),
-        invoice.period.end.to_sqlx(),
-        invoice.subtotal_minor,
-        invoice.tax_minor,
-        invoice.total_minor,
-        invoice.created_at.to_sqlx(),
+        &invoices.iter().map(|it| it.id.uuid()).collect::<Vec<_>>(),
+        &invoices.iter().map(|it| it.customer_id.uuid()).collect::<Vec<_>>(),
+        &invoices.iter().map(|it| it.subscription_id.map(SubscriptionId::uuid)).collect::<Vec<_>>() as &[Option<Uuid>],
+        &texts(|it| &it.kind),
+        &texts(|it| &it.status),
+        &invoices.iter().map(|it| it.sequence).collect::<Vec<_>>() as &[Option<i64>],
+        &invoices.iter().map(|it| it.number.clone()).collect::<Vec<_>>() as &[Option<String>],
+        &texts(|it| &it.currency),
+        &times(|it| it.period.start) as &[jiff_sqlx::Timestamp],
+        &times(|it| it.period.end) as &[jiff_sqlx::Timestamp],
+        &minors(|it| it.subtotal_minor),
+        &minors(|it| it.discount_minor),
+        &minors(|it| it.tax_minor),
+        &texts(|it| &it.tax_behavior),
+        &minors(|it| it.total_minor),
+        &minors(|it| it.balance_applied_minor),
+        &times(|it| it.created_at) as &[jiff_sqlx::Timestamp],
+        &options(|it| it.finalize_at) as &[Option<jiff_sqlx::Timestamp>],
+        &options(|it| it.finalized_at) as &[Option<jiff_sqlx::Timestamp>],
+        &options(|it| it.due_at) as &[Option<jiff_sqlx::Timestamp>],
+        &options(|it| it.paid_at) as &[Option<jiff_sqlx::Timestamp>],
+        &texts(|it| &it.memo),
+        &invoices.iter().map(|it| it.parties.clone()).collect::<Vec<_>>(),
     )
     .execute(tx.connection())
     .await?;
     Ok(())
 }
 
-/// Adds a line to a draft.
-pub async fn insert_line(tx: &mut TenantTx, invoice: InvoiceId, line: &LineItem) -> Result<(), DbError> {
-    let (tenant, livemode) = tx.keys();
-    let first_and_last_at = line.events.and_then(|events| events.first_and_last_at);
-    sqlx::query!(
-        "-- invoices::insert_line
-        INSERT INTO line_items
-            (tenant_id, livemode, id, invoice_id, position, price_id, description, period_start, period_end, quantity, exact_amount,
-             amount_minor, tax_minor, arithmetic, taxes, event_count, first_event_at, last_event_at, events_digest)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
-        tenant,
-        livemode,
-        line.id.uuid(),
-        invoice.uuid(),
-        line.position,
-        line.price_id.uuid(),
-        line.description,
-        line.period.start.to_sqlx(),
-        line.period.end.to_sqlx(),
-        line.quantity,
-        line.exact_amount,
-        line.amount_minor,
-        line.tax_minor,
-        line.arithmetic,
-        line.taxes,
-        line.events.map(|events| events.count),
-        first_and_last_at.map(|at| at.0.to_sqlx()) as Option<jiff_sqlx::Timestamp>,
-        first_and_last_at.map(|at| at.1.to_sqlx()) as Option<jiff_sqlx::Timestamp>,
-        line.events.map(|events| events.digest),
-    )
-    .execute(tx.connection())
-    .await?;
-    Ok(())
-}
-
-/// Takes the next number of the tenant and mode. Others wait until the transaction ends, so that no number is left out.
-pub async fn next_sequence(tx: &mut TenantTx) -> Result<i64, DbError> {
+/// Takes the next numbers of the tenant and mode and returns the last of them. Others wait until the transaction ends, so
+/// that no number is left out.
+pub async fn take_sequence(tx: &mut TenantTx, count: i64) -> Result<i64, DbError> {
     let (tenant, livemode) = tx.keys();
     let row = sqlx::query!(
-        "-- invoices::next_sequence
-        INSERT INTO invoice_sequences AS s (tenant_id, livemode, last) VALUES ($1, $2, 1)
-        ON CONFLICT (tenant_id, livemode) DO UPDATE SET last = s.last + 1
+        "-- invoices::take_sequence
+        INSERT INTO invoice_sequences AS s (tenant_id, livemode, last) VALUES ($1, $2, $3)
+        ON CONFLICT (tenant_id, livemode) DO UPDATE SET last = s.last + $3
         RETURNING last",
         tenant,
         livemode,
+        count,
     )
     .fetch_one(tx.connection())
     .await?;
     Ok(row.last)
 }
 
-/// Notes state, number, payment and times of an invoice.
-pub async fn update(tx: &mut TenantTx, invoice: &Invoice, sequence: Option<i64>) -> Result<(), DbError> {
+/// Writes everything of an invoice that may change: all of a draft, and the state and settlement of an issued one. That
+/// it was sent is noted by itself.
+pub async fn update(tx: &mut TenantTx, invoice: &Invoice) -> Result<(), DbError> {
     let (tenant, livemode) = tx.keys();
+    let time = |at: Option<Timestamp>| at.map(ToSqlx::to_sqlx);
     sqlx::query!(
         "-- invoices::update
         UPDATE invoices
-        SET status = $4, sequence = coalesce($5, sequence), number = $6, paid_minor = $7, finalized_at = $8, due_at = $9, paid_at = $10
+        SET status = $4, sequence = $5, number = $6, subtotal_minor = $7, discount_minor = $8, tax_minor = $9, tax_behavior = $10,
+            total_minor = $11, paid_minor = $12, balance_applied_minor = $13, credited_minor = $14, finalize_at = $15, finalized_at = $16,
+            due_at = $17, paid_at = $18, voided_at = $19, failed_attempts = $20, first_failed_at = $21, memo = $22, parties = $23
         WHERE tenant_id = $1 AND livemode = $2 AND id = $3",
         tenant,
         livemode,
         invoice.id.uuid(),
         invoice.status,
-        sequence,
+        invoice.sequence,
         invoice.number,
+        invoice.subtotal_minor,
+        invoice.discount_minor,
+        invoice.tax_minor,
+        invoice.tax_behavior,
+        invoice.total_minor,
         invoice.paid_minor,
-        invoice.finalized_at.map(ToSqlx::to_sqlx) as Option<jiff_sqlx::Timestamp>,
-        invoice.due_at.map(ToSqlx::to_sqlx) as Option<jiff_sqlx::Timestamp>,
-        invoice.paid_at.map(ToSqlx::to_sqlx) as Option<jiff_sqlx::Timestamp>,
+        invoice.balance_applied_minor,
+        invoice.credited_minor,
+        time(invoice.finalize_at) as Option<jiff_sqlx::Timestamp>,
+        time(invoice.finalized_at) as Option<jiff_sqlx::Timestamp>,
+        time(invoice.due_at) as Option<jiff_sqlx::Timestamp>,
+        time(invoice.paid_at) as Option<jiff_sqlx::Timestamp>,
+        time(invoice.voided_at) as Option<jiff_sqlx::Timestamp>,
+        invoice.failed_attempts,
+        time(invoice.first_failed_at) as Option<jiff_sqlx::Timestamp>,
+        invoice.memo,
+        invoice.parties,
     )
     .execute(tx.connection())
     .await?;
@@ -238,8 +266,9 @@ pub async fn find(tx: &mut TenantTx, id: InvoiceId) -> Result<Option<Invoice>, D
     let row = sqlx::query_as!(
         Row,
         "-- invoices::find
-        SELECT id, customer_id, subscription_id, status, number, currency, period_start, period_end, subtotal_minor, tax_minor,
-            total_minor, paid_minor, created_at, finalized_at, due_at, paid_at
+        SELECT id, customer_id, subscription_id, kind, status, sequence, number, currency, period_start, period_end, subtotal_minor, discount_minor,
+            tax_minor, tax_behavior, total_minor, paid_minor, balance_applied_minor, credited_minor, created_at, finalize_at,
+            finalized_at, due_at, paid_at, voided_at, sent_at, failed_attempts, first_failed_at, memo, parties
         FROM invoices
         WHERE tenant_id = $1 AND livemode = $2 AND id = $3",
         tenant,
@@ -257,8 +286,9 @@ pub async fn lock(tx: &mut TenantTx, id: InvoiceId) -> Result<Option<Invoice>, D
     let row = sqlx::query_as!(
         Row,
         "-- invoices::lock
-        SELECT id, customer_id, subscription_id, status, number, currency, period_start, period_end, subtotal_minor, tax_minor,
-            total_minor, paid_minor, created_at, finalized_at, due_at, paid_at
+        SELECT id, customer_id, subscription_id, kind, status, sequence, number, currency, period_start, period_end, subtotal_minor, discount_minor,
+            tax_minor, tax_behavior, total_minor, paid_minor, balance_applied_minor, credited_minor, created_at, finalize_at,
+            finalized_at, due_at, paid_at, voided_at, sent_at, failed_attempts, first_failed_at, memo, parties
         FROM invoices
         WHERE tenant_id = $1 AND livemode = $2 AND id = $3
         FOR UPDATE",
@@ -281,8 +311,9 @@ pub async fn list(
     let rows = sqlx::query_as!(
         Row,
         "-- invoices::list
-        SELECT id, customer_id, subscription_id, status, number, currency, period_start, period_end, subtotal_minor, tax_minor,
-            total_minor, paid_minor, created_at, finalized_at, due_at, paid_at
+        SELECT id, customer_id, subscription_id, kind, status, sequence, number, currency, period_start, period_end, subtotal_minor, discount_minor,
+            tax_minor, tax_behavior, total_minor, paid_minor, balance_applied_minor, credited_minor, created_at, finalize_at,
+            finalized_at, due_at, paid_at, voided_at, sent_at, failed_attempts, first_failed_at, memo, parties
         FROM invoices
         WHERE tenant_id = $1 AND livemode = $2 AND ($3::uuid IS NULL OR customer_id = $3) AND ($4::uuid IS NULL OR id < $4)
         ORDER BY id DESC
@@ -298,51 +329,53 @@ pub async fn list(
     Ok(Page::new(page, rows))
 }
 
-/// Lists the lines of several invoices in their order, each with its invoice.
-pub async fn list_lines(
-    tx: &mut TenantTx,
-    invoices: &[InvoiceId],
-) -> Result<Vec<(InvoiceId, LineItem)>, DbError> {
+/// Whether a subscription has an issued invoice that collecting has failed for and that is still owed.
+pub async fn any_failed(tx: &mut TenantTx, subscription: SubscriptionId) -> Result<bool, DbError> {
     let (tenant, livemode) = tx.keys();
-    let rows = sqlx::query!(
-        "-- invoices::list_lines
-        SELECT l.id, l.invoice_id, l.position, l.price_id, p.code AS price_code, l.description, l.period_start, l.period_end, l.quantity,
-            l.exact_amount, l.amount_minor, l.tax_minor, l.arithmetic, l.taxes, l.event_count, l.first_event_at, l.last_event_at,
-            l.events_digest
-        FROM line_items l
-        JOIN prices p ON p.tenant_id = l.tenant_id AND p.livemode = l.livemode AND p.id = l.price_id
-        WHERE l.tenant_id = $1 AND l.livemode = $2 AND l.invoice_id = ANY($3)
-        ORDER BY l.invoice_id, l.position",
+    let row = sqlx::query!(
+        r#"-- invoices::any_failed
+        SELECT EXISTS (
+            SELECT FROM invoices
+            WHERE tenant_id = $1 AND livemode = $2 AND subscription_id = $3 AND status = 'finalized' AND failed_attempts > 0
+        ) AS "any!""#,
         tenant,
         livemode,
-        &invoices.iter().map(|id| id.uuid()).collect::<Vec<_>>(),
+        subscription.uuid(),
     )
-    .fetch_all(tx.connection())
+    .fetch_one(tx.connection())
     .await?;
-    let line = rows.into_iter().map(|row| {
-        let first_and_last_at = row.first_event_at.zip(row.last_event_at);
-        let first_and_last_at = first_and_last_at.map(|(first, last)| (first.to_jiff(), last.to_jiff()));
-        let events = row.event_count.zip(row.events_digest).map(|(count, digest)| EventSet {
-            count,
-            first_and_last_at,
-            digest,
-        });
-        let item = LineItem {
-            id: LineItemId::from_uuid(row.id),
-            position: row.position,
-            price_id: PriceId::from_uuid(row.price_id),
-            price_code: row.price_code,
-            description: row.description,
-            period: Period { start: row.period_start.to_jiff(), end: row.period_end.to_jiff() },
-            quantity: row.quantity,
-            exact_amount: row.exact_amount,
-            amount_minor: row.amount_minor,
-            tax_minor: row.tax_minor,
-            arithmetic: row.arithmetic,
-            taxes: row.taxes,
-            events,
-        };
-        (InvoiceId::from_uuid(row.invoice_id), item)
-    });
-    Ok(line.collect())
+    Ok(row.any)
+}
+
+/// Notes that an invoice was sent.
+pub async fn mark_sent(tx: &mut TenantTx, invoice: InvoiceId, at: Timestamp) -> Result<(), DbError> {
+    let (tenant, livemode) = tx.keys();
+    sqlx::query!(
+        "-- invoices::mark_sent
+        UPDATE invoices SET sent_at = $4 WHERE tenant_id = $1 AND livemode = $2 AND id = $3",
+        tenant,
+        livemode,
+        invoice.uuid(),
+        at.to_sqlx(),
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Writes a name in place of everything that the invoices of a customer say of the person.
+pub async fn erase_customer(tx: &mut TenantTx, customer: CustomerId, name: &str) -> Result<(), DbError> {
+    let (tenant, livemode) = tx.keys();
+    sqlx::query!(
+        "-- invoices::erase_customer
+        UPDATE invoices SET parties = parties || jsonb_build_object('customer', jsonb_build_object('name', $4::text))
+        WHERE tenant_id = $1 AND livemode = $2 AND customer_id = $3",
+        tenant,
+        livemode,
+        customer.uuid(),
+        name,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
 }

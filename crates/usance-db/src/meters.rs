@@ -2,10 +2,18 @@
 
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
-use usance_core::{catalog::meter::Aggregation, ids::MeterId};
+use serde_json::Value;
+use usance_core::{
+    catalog::{
+        meter::Aggregation,
+        rounding::{QuantityRounding, RoundingMode},
+    },
+    ids::MeterId,
+    metering::Filter,
+};
 use uuid::Uuid;
 
-use crate::{DbError, Page, PageRequest, TenantTx};
+use crate::{DbError, Page, PageRequest, TenantTx, filters};
 
 /// A meter as stored.
 #[derive(Debug, Clone)]
@@ -22,6 +30,14 @@ pub struct Meter {
     pub aggregation: Aggregation,
     /// The property that carries the value; absent for a count.
     pub value_property: Option<String>,
+    /// The events that it measures, by property; all of its type if there are none.
+    pub filters: Vec<Filter>,
+    /// The properties by which its usage can be told apart.
+    pub group_by: Vec<String>,
+    /// How the quantity of a period is rounded.
+    pub rounding: Option<QuantityRounding>,
+    /// Whether the value is carried over from period to period.
+    pub recurring: bool,
     /// UTC.
     pub created_at: Timestamp,
     /// UTC.
@@ -37,6 +53,11 @@ struct Row {
     event_type: String,
     aggregation: String,
     value_property: Option<String>,
+    filters: Value,
+    group_by: Vec<String>,
+    rounding_mode: Option<String>,
+    rounding_scale: Option<i16>,
+    recurring: bool,
     created_at: jiff_sqlx::Timestamp,
     updated_at: jiff_sqlx::Timestamp,
     archived_at: Option<jiff_sqlx::Timestamp>,
@@ -55,6 +76,10 @@ impl TryFrom<Row> for Meter {
             event_type: row.event_type,
             aggregation,
             value_property: row.value_property,
+            filters: filters::read(&row.filters).ok_or(DbError::Unreadable { column: "meters.filters" })?,
+            group_by: row.group_by,
+            rounding: read_rounding(row.rounding_mode.as_deref(), row.rounding_scale)?,
+            recurring: row.recurring,
             created_at: row.created_at.to_jiff(),
             updated_at: row.updated_at.to_jiff(),
             archived_at: row.archived_at.map(jiff_sqlx::Timestamp::to_jiff),
@@ -62,13 +87,22 @@ impl TryFrom<Row> for Meter {
     }
 }
 
+fn read_rounding(mode: Option<&str>, scale: Option<i16>) -> Result<Option<QuantityRounding>, DbError> {
+    let (Some(mode), Some(scale)) = (mode, scale) else { return Ok(None) };
+    let mode = RoundingMode::parse(mode).ok_or(DbError::Unreadable { column: "meters.rounding_mode" })?;
+    let scale = i8::try_from(scale).map_err(|_| DbError::Unreadable { column: "meters.rounding_scale" })?;
+    Ok(Some(QuantityRounding { mode, scale }))
+}
+
 /// Adds a meter. Conflict: `meters_code_key`.
 pub async fn insert(tx: &mut TenantTx, meter: &Meter) -> Result<(), DbError> {
     let (tenant, livemode) = tx.keys();
     sqlx::query!(
         "-- meters::insert
-        INSERT INTO meters (tenant_id, livemode, id, code, name, event_type, aggregation, value_property, created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)",
+        INSERT INTO meters
+            (tenant_id, livemode, id, code, name, event_type, aggregation, value_property, filters, group_by,
+             rounding_mode, rounding_scale, recurring, created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)",
         tenant,
         livemode,
         meter.id.uuid(),
@@ -77,6 +111,11 @@ pub async fn insert(tx: &mut TenantTx, meter: &Meter) -> Result<(), DbError> {
         meter.event_type,
         meter.aggregation.as_str(),
         meter.value_property,
+        filters::to_json(&meter.filters),
+        &meter.group_by,
+        meter.rounding.map(|rounding| rounding.mode.as_str()),
+        meter.rounding.map(|rounding| i16::from(rounding.scale)),
+        meter.recurring,
         meter.created_at.to_sqlx(),
     )
     .execute(tx.connection())
@@ -90,7 +129,8 @@ pub async fn find(tx: &mut TenantTx, code: &str) -> Result<Option<Meter>, DbErro
     let row = sqlx::query_as!(
         Row,
         "-- meters::find
-        SELECT id, code, name, event_type, aggregation, value_property, created_at, updated_at, archived_at
+        SELECT id, code, name, event_type, aggregation, value_property, filters, group_by, rounding_mode, rounding_scale,
+            recurring, created_at, updated_at, archived_at
         FROM meters
         WHERE tenant_id = $1 AND livemode = $2 AND code = $3",
         tenant,
@@ -108,7 +148,8 @@ pub async fn list(tx: &mut TenantTx, page: PageRequest) -> Result<Page<Meter>, D
     let rows = sqlx::query_as!(
         Row,
         "-- meters::list
-        SELECT id, code, name, event_type, aggregation, value_property, created_at, updated_at, archived_at
+        SELECT id, code, name, event_type, aggregation, value_property, filters, group_by, rounding_mode, rounding_scale,
+            recurring, created_at, updated_at, archived_at
         FROM meters
         WHERE tenant_id = $1 AND livemode = $2 AND archived_at IS NULL AND ($3::uuid IS NULL OR id < $3)
         ORDER BY id DESC
@@ -130,7 +171,8 @@ pub async fn find_many(tx: &mut TenantTx, ids: &[MeterId]) -> Result<Vec<Meter>,
     let rows = sqlx::query_as!(
         Row,
         "-- meters::find_many
-        SELECT id, code, name, event_type, aggregation, value_property, created_at, updated_at, archived_at
+        SELECT id, code, name, event_type, aggregation, value_property, filters, group_by, rounding_mode, rounding_scale,
+            recurring, created_at, updated_at, archived_at
         FROM meters
         WHERE tenant_id = $1 AND livemode = $2 AND id = ANY($3)",
         tenant,
@@ -174,7 +216,9 @@ pub async fn is_priced(tx: &mut TenantTx, id: MeterId) -> Result<bool, DbError> 
                 (p.version = v.version AND p.archived_at IS NULL)
                 OR EXISTS (
                     SELECT FROM subscriptions s
-                    WHERE s.tenant_id = $1 AND s.livemode = $2 AND s.plan_version_id = v.id AND s.ended_at IS NULL
+                    JOIN subscription_items i
+                        ON i.tenant_id = s.tenant_id AND i.livemode = s.livemode AND i.subscription_id = s.id
+                    WHERE s.tenant_id = $1 AND s.livemode = $2 AND i.plan_version_id = v.id AND s.ended_at IS NULL
                 )
             )
         ) AS "priced!""#,

@@ -95,6 +95,22 @@ pub async fn find(tx: &mut TenantTx, id: PaymentMethodId) -> Result<Option<Payme
     Ok(row.map(PaymentMethod::from))
 }
 
+/// Finds which of the customers have a payment method in use.
+pub async fn list_owners(tx: &mut TenantTx, customers: &[CustomerId]) -> Result<Vec<CustomerId>, DbError> {
+    let (tenant, livemode) = tx.keys();
+    let rows = sqlx::query!(
+        "-- payment_methods::list_owners
+        SELECT DISTINCT customer_id FROM payment_methods
+        WHERE tenant_id = $1 AND livemode = $2 AND customer_id = ANY($3) AND deleted_at IS NULL",
+        tenant,
+        livemode,
+        &customers.iter().map(|id| id.uuid()).collect::<Vec<_>>(),
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows.into_iter().map(|row| CustomerId::from_uuid(row.customer_id)).collect())
+}
+
 /// Lists a customer's payment methods; the newest is the one that is charged.
 pub async fn list(
     tx: &mut TenantTx,

@@ -30,6 +30,8 @@ pub struct Payment {
     pub gateway_reference: Option<String>,
     /// Why it failed.
     pub failure_code: Option<String>,
+    /// What of it was given back or is on its way, in minor units; read only.
+    pub refunded_minor: i64,
     /// UTC.
     pub created_at: Timestamp,
 }
@@ -45,6 +47,7 @@ struct Row {
     currency: String,
     gateway_reference: Option<String>,
     failure_code: Option<String>,
+    refunded_minor: i64,
     created_at: jiff_sqlx::Timestamp,
 }
 
@@ -61,6 +64,7 @@ impl From<Row> for Payment {
             currency: row.currency,
             gateway_reference: row.gateway_reference,
             failure_code: row.failure_code,
+            refunded_minor: row.refunded_minor,
             created_at: row.created_at.to_jiff(),
         }
     }
@@ -97,14 +101,39 @@ pub async fn find_effective(tx: &mut TenantTx, invoice: InvoiceId) -> Result<Opt
     let (tenant, livemode) = tx.keys();
     let row = sqlx::query_as!(
         Row,
-        "-- payments::find_effective
+        r#"-- payments::find_effective
         SELECT id, invoice_id, customer_id, payment_method_id, gateway, status, amount_minor, currency, gateway_reference,
-            failure_code, created_at
-        FROM payments
-        WHERE tenant_id = $1 AND livemode = $2 AND invoice_id = $3 AND status <> 'failed'",
+            failure_code, (
+                SELECT coalesce(sum(r.amount_minor), 0)::bigint FROM refunds r
+                WHERE r.tenant_id = p.tenant_id AND r.livemode = p.livemode AND r.payment_id = p.id AND r.status <> 'failed'
+            ) AS "refunded_minor!", created_at
+        FROM payments p
+        WHERE tenant_id = $1 AND livemode = $2 AND invoice_id = $3 AND status <> 'failed'"#,
         tenant,
         livemode,
         invoice.uuid(),
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(row.map(Payment::from))
+}
+
+/// Finds a payment.
+pub async fn find(tx: &mut TenantTx, id: PaymentId) -> Result<Option<Payment>, DbError> {
+    let (tenant, livemode) = tx.keys();
+    let row = sqlx::query_as!(
+        Row,
+        r#"-- payments::find
+        SELECT id, invoice_id, customer_id, payment_method_id, gateway, status, amount_minor, currency, gateway_reference,
+            failure_code, (
+                SELECT coalesce(sum(r.amount_minor), 0)::bigint FROM refunds r
+                WHERE r.tenant_id = p.tenant_id AND r.livemode = p.livemode AND r.payment_id = p.id AND r.status <> 'failed'
+            ) AS "refunded_minor!", created_at
+        FROM payments p
+        WHERE tenant_id = $1 AND livemode = $2 AND id = $3"#,
+        tenant,
+        livemode,
+        id.uuid(),
     )
     .fetch_optional(tx.connection())
     .await?;
@@ -116,12 +145,15 @@ pub async fn lock(tx: &mut TenantTx, id: PaymentId) -> Result<Option<Payment>, D
     let (tenant, livemode) = tx.keys();
     let row = sqlx::query_as!(
         Row,
-        "-- payments::lock
+        r#"-- payments::lock
         SELECT id, invoice_id, customer_id, payment_method_id, gateway, status, amount_minor, currency, gateway_reference,
-            failure_code, created_at
-        FROM payments
+            failure_code, (
+                SELECT coalesce(sum(r.amount_minor), 0)::bigint FROM refunds r
+                WHERE r.tenant_id = p.tenant_id AND r.livemode = p.livemode AND r.payment_id = p.id AND r.status <> 'failed'
+            ) AS "refunded_minor!", created_at
+        FROM payments p
         WHERE tenant_id = $1 AND livemode = $2 AND id = $3
-        FOR UPDATE",
+        FOR UPDATE OF p"#,
         tenant,
         livemode,
         id.uuid(),
@@ -140,13 +172,16 @@ pub async fn list(
     let (tenant, livemode) = tx.keys();
     let rows = sqlx::query_as!(
         Row,
-        "-- payments::list
+        r#"-- payments::list
         SELECT id, invoice_id, customer_id, payment_method_id, gateway, status, amount_minor, currency, gateway_reference,
-            failure_code, created_at
-        FROM payments
+            failure_code, (
+                SELECT coalesce(sum(r.amount_minor), 0)::bigint FROM refunds r
+                WHERE r.tenant_id = p.tenant_id AND r.livemode = p.livemode AND r.payment_id = p.id AND r.status <> 'failed'
+            ) AS "refunded_minor!", created_at
+        FROM payments p
         WHERE tenant_id = $1 AND livemode = $2 AND ($3::uuid IS NULL OR customer_id = $3) AND ($4::uuid IS NULL OR id < $4)
         ORDER BY id DESC
-        LIMIT $5",
+        LIMIT $5"#,
         tenant,
         livemode,
         customer.map(CustomerId::uuid),

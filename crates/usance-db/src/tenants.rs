@@ -134,6 +134,17 @@ pub async fn slug_exists(tx: &mut SystemTx, slug: &str) -> Result<bool, DbError>
     Ok(found.is_some())
 }
 
+/// Finds an active tenant by its slug.
+pub async fn find_id_by_slug(tx: &mut SystemTx, slug: &str) -> Result<Option<TenantId>, DbError> {
+    let row = sqlx::query!(
+        "-- tenants::find_id_by_slug\nSELECT tenant_id FROM tenants WHERE slug = $1 AND is_active",
+        slug
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(row.map(|row| TenantId::from_uuid(row.tenant_id)))
+}
+
 /// Whether there is any tenant at all.
 pub async fn any_exists(tx: &mut SystemTx) -> Result<bool, DbError> {
     let found = sqlx::query!("-- tenants::any_exists\nSELECT tenant_id FROM tenants LIMIT 1")

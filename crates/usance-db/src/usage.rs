@@ -17,6 +17,8 @@ pub struct BucketTotal {
     pub event_count: i64,
     /// The sum of the values.
     pub value_sum: String,
+    /// The smallest value.
+    pub value_min: Option<String>,
     /// The greatest value.
     pub value_max: Option<String>,
     /// Time, id hash and value of the latest event.
@@ -27,49 +29,71 @@ pub struct BucketTotal {
     pub digest: Uuid,
 }
 
-/// Folds the buckets that begin within a span; its ends lie on bucket boundaries.
-pub async fn total(
-    tx: &mut TenantTx,
-    customer: CustomerId,
-    meter: MeterId,
-    span: Period,
-) -> Result<BucketTotal, DbError> {
+/// A stretch of one customer's usage of one meter; its ends lie on bucket boundaries.
+#[derive(Debug, Clone, Copy)]
+pub struct UsageSpan {
+    /// Whose usage.
+    pub customer: CustomerId,
+    /// Of what.
+    pub meter: MeterId,
+    /// Which buckets: those that begin in it.
+    pub span: Period,
+}
+
+/// Folds the buckets of each span, in the order of the spans.
+pub async fn list_totals(tx: &mut TenantTx, spans: &[UsageSpan]) -> Result<Vec<BucketTotal>, DbError> {
+    if spans.is_empty() {
+        return Ok(Vec::new());
+    }
     let (tenant, livemode) = tx.keys();
-    let row = sqlx::query!(
-        r#"-- usage::total
-        SELECT coalesce(sum(event_count), 0)::bigint AS "event_count!",
-            coalesce(sum(value_sum), 0)::text AS "value_sum!",
-            max(value_max)::text AS value_max,
-            max(latest_at) AS latest_at,
-            (array_agg(latest_hash ORDER BY latest_at DESC NULLS LAST, latest_hash DESC))[1] AS latest_hash,
-            (array_agg(latest_value ORDER BY latest_at DESC NULLS LAST, latest_hash DESC))[1]::text AS latest_value,
-            min(first_at) AS first_at,
-            max(last_at) AS last_at,
-            coalesce(bit_xor(digest_high), 0) AS "digest_high!",
-            coalesce(bit_xor(digest_low), 0) AS "digest_low!"
-        FROM usage_buckets
-        WHERE tenant_id = $1 AND livemode = $2 AND customer_id = $3 AND meter_id = $4 AND bucket_start >= $5 AND bucket_start < $6"#,
+    let rows = sqlx::query!(
+        r#"-- usage::list_totals
+        SELECT b.event_count AS "event_count!", b.value_sum AS "value_sum!", b.value_min, b.value_max, b.latest_at, b.latest_hash, b.latest_value,
+            b.first_at, b.last_at, b.digest_high AS "digest_high!", b.digest_low AS "digest_low!"
+        FROM unnest($3::uuid[], $4::uuid[], $5::timestamptz[], $6::timestamptz[]) WITH ORDINALITY
+            AS s (customer_id, meter_id, span_start, span_end, place)
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(event_count), 0)::bigint AS event_count,
+                coalesce(sum(value_sum), 0)::text AS value_sum,
+                min(value_min)::text AS value_min,
+                max(value_max)::text AS value_max,
+                max(latest_at) AS latest_at,
+                (array_agg(latest_hash ORDER BY latest_at DESC NULLS LAST, latest_hash DESC))[1] AS latest_hash,
+                (array_agg(latest_value ORDER BY latest_at DESC NULLS LAST, latest_hash DESC))[1]::text AS latest_value,
+                min(first_at) AS first_at,
+                max(last_at) AS last_at,
+                coalesce(bit_xor(digest_high), 0) AS digest_high,
+                coalesce(bit_xor(digest_low), 0) AS digest_low
+            FROM usage_buckets
+            WHERE tenant_id = $1 AND livemode = $2 AND customer_id = s.customer_id AND meter_id = s.meter_id
+                AND bucket_start >= s.span_start AND bucket_start < s.span_end
+        ) b
+        ORDER BY s.place"#,
         tenant,
         livemode,
-        customer.uuid(),
-        meter.uuid(),
-        span.start.to_sqlx(),
-        span.end.to_sqlx(),
+        &spans.iter().map(|it| it.customer.uuid()).collect::<Vec<_>>(),
+        &spans.iter().map(|it| it.meter.uuid()).collect::<Vec<_>>(),
+        &spans.iter().map(|it| it.span.start.to_sqlx()).collect::<Vec<_>>() as &[jiff_sqlx::Timestamp],
+        &spans.iter().map(|it| it.span.end.to_sqlx()).collect::<Vec<_>>() as &[jiff_sqlx::Timestamp],
     )
-    .fetch_one(tx.connection())
+    .fetch_all(tx.connection())
     .await?;
-    let latest = row.latest_at.zip(row.latest_hash).zip(row.latest_value);
-    Ok(BucketTotal {
-        event_count: row.event_count,
-        value_sum: row.value_sum,
-        value_max: row.value_max,
-        latest: latest.map(|((at, hash), value)| (at.to_jiff(), hash, value)),
-        first_and_last_at: row
-            .first_at
-            .zip(row.last_at)
-            .map(|(first, last)| (first.to_jiff(), last.to_jiff())),
-        digest: Uuid::from_u64_pair(row.digest_high.cast_unsigned(), row.digest_low.cast_unsigned()),
-    })
+    let total = rows.into_iter().map(|row| {
+        let latest = row.latest_at.zip(row.latest_hash).zip(row.latest_value);
+        BucketTotal {
+            event_count: row.event_count,
+            value_sum: row.value_sum,
+            value_min: row.value_min,
+            value_max: row.value_max,
+            latest: latest.map(|((at, hash), value)| (at.to_jiff(), hash, value)),
+            first_and_last_at: row
+                .first_at
+                .zip(row.last_at)
+                .map(|(first, last)| (first.to_jiff(), last.to_jiff())),
+            digest: Uuid::from_u64_pair(row.digest_high.cast_unsigned(), row.digest_low.cast_unsigned()),
+        }
+    });
+    Ok(total.collect())
 }
 
 /// Counts the different values of the buckets that begin within a span, together with further ones.

@@ -26,7 +26,7 @@ pub struct BucketKey {
     pub bucket_start: Timestamp,
 }
 
-/// Adds folded events to the buckets of counts, sums and unique counts. No key may come twice.
+/// Adds folded events to the buckets of what is counted or added up. No key may come twice.
 pub async fn fold_sums(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)]) -> Result<(), DbError> {
     let keys = BucketColumns::new(folds);
     sqlx::query!(
@@ -60,23 +60,25 @@ pub async fn fold_sums(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)]) -> 
     Ok(())
 }
 
-/// Adds folded events to the buckets of maxima and latest values. No key may come twice.
+/// Adds folded events to the buckets of extremes and latest values. No key may come twice.
 pub async fn fold_extremes(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)]) -> Result<(), DbError> {
     let keys = BucketColumns::new(folds);
     let latest = |(_, fold): &(BucketKey, BucketFold)| fold.latest;
     sqlx::query!(
         "-- ingest::fold_extremes
         INSERT INTO usage_buckets AS b (tenant_id, livemode, customer_id, meter_id, bucket_start, event_count, value_sum,
-            first_at, last_at, digest_high, digest_low, value_max, latest_at, latest_hash, latest_value)
+            first_at, last_at, digest_high, digest_low, value_min, value_max, latest_at, latest_hash, latest_value)
         SELECT unnest($1::uuid[]), unnest($2::bool[]), unnest($3::uuid[]), unnest($4::uuid[]), unnest($5::timestamptz[]),
             unnest($6::bigint[]), 0, unnest($7::timestamptz[]), unnest($8::timestamptz[]), unnest($9::bigint[]),
-            unnest($10::bigint[]), unnest($11::numeric[]), unnest($12::timestamptz[]), unnest($13::uuid[]), unnest($14::numeric[])
+            unnest($10::bigint[]), unnest($11::numeric[]), unnest($12::numeric[]), unnest($13::timestamptz[]), unnest($14::uuid[]),
+            unnest($15::numeric[])
         ON CONFLICT (tenant_id, livemode, customer_id, meter_id, bucket_start) DO UPDATE SET
             event_count = b.event_count + excluded.event_count,
             first_at = least(b.first_at, excluded.first_at),
             last_at = greatest(b.last_at, excluded.last_at),
             digest_high = b.digest_high # excluded.digest_high,
             digest_low = b.digest_low # excluded.digest_low,
+            value_min = least(b.value_min, excluded.value_min),
             value_max = greatest(b.value_max, excluded.value_max),
             (latest_at, latest_hash, latest_value) = (
                 SELECT l.at, l.hash, l.value
@@ -95,6 +97,7 @@ pub async fn fold_extremes(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)])
         &keys.last_at as &[jiff_sqlx::Timestamp],
         &keys.digests_high,
         &keys.digests_low,
+        &folds.iter().map(|(_, fold)| fold.value_min).collect::<Vec<_>>() as &[Option<Decimal>],
         &folds.iter().map(|(_, fold)| fold.value_max).collect::<Vec<_>>() as &[Option<Decimal>],
         &folds.iter().map(|fold| latest(fold).map(|latest| latest.0.to_sqlx())).collect::<Vec<_>>()
             as &[Option<jiff_sqlx::Timestamp>],
