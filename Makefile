@@ -1,5 +1,5 @@
 # What a developer does here. `make demo` and `make test` work on a fresh clone.
-.PHONY: demo test soak bench lint sqlx openapi fmt clean
+.PHONY: demo test soak bench bench-billing lint sqlx openapi fmt clean
 
 # Queries are checked against .sqlx, so that building needs no database.
 export SQLX_OFFLINE = true
@@ -11,10 +11,14 @@ test:
 	scripts/test
 
 soak:
-	USANCE_KILLS=50 NEXTEST_PROFILE=soak scripts/test -p usance kill::
+	USANCE_PROGRAMMES=1000000 cargo test -p usance-core
+	USANCE_KILLS=50 USANCE_T11_ROUNDS=200 NEXTEST_PROFILE=soak scripts/test -p usance kill:: schedulers::
 
 bench:
 	scripts/install-prerequisites && cargo bench -p usance --bench ingest
+
+bench-billing:
+	scripts/install-prerequisites && cargo bench -p usance --bench billing
 
 lint:
 	cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings

@@ -3,40 +3,23 @@
 use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
-use rust_decimal::Decimal;
-use serde_json::{Value, json};
-use usance_core::{
-    decimal::decimal_text,
-    ids::{CustomerId, PaymentMethodId},
-    invoice::TaxRate,
-};
+use serde_json::json;
+use usance_core::ids::{CustomerId, PaymentMethodId};
 use usance_db::{
-    Page, PageRequest, TenantTx, catalog_versions, customers, customers::Customer, payment_methods,
+    Page, PageRequest, TenantTx, catalog_versions, customers, customers::Customer, invoices, payment_methods,
     payment_methods::PaymentMethod,
 };
 
 use crate::{
     Cx,
     error::{Code, Error, Faults, Result},
-    fields::{check_text, read_currency, read_decimal, read_email},
+    fields::{check_members, check_text, read_currency, read_email},
     gateway::PaymentMethodKind,
+    invoice_document::ERASED_CUSTOMER,
     outbox::announce,
+    tax::{self, Tax, stored_tax},
     work,
 };
-
-const TAX_RATES_MAX: usize = 10;
-const MEMBERS_MAX: usize = 50;
-const MEMBER_NAME_LENGTH_MAX: usize = 64;
-const MEMBER_LENGTH_MAX: usize = 500;
-
-/// How a customer is taxed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Tax {
-    /// Not at all.
-    Exempt,
-    /// By these rates, each on every line.
-    Rates(Vec<(String, String)>),
-}
 
 /// A new customer.
 #[derive(Debug)]
@@ -51,7 +34,7 @@ pub struct CreateCustomer {
     pub currency: String,
     /// IANA name; UTC if absent.
     pub timezone: Option<String>,
-    /// Name and percent of each rate, or exempt.
+    /// Not taxed if absent.
     pub tax: Option<Tax>,
     /// Postal address.
     pub address: Option<BTreeMap<String, String>>,
@@ -107,6 +90,7 @@ pub async fn create(cx: &Cx, tx: &mut TenantTx, input: CreateCustomer) -> Result
     apply(&mut faults, &mut customer, rest);
     faults.check()?;
     tx.lock_catalog().await?;
+    tax::check_region(tx, &customer.tax).await?;
     customers::insert(tx, &customer).await.map_err(exists)?;
     catalog_versions::bump(tx).await?;
     work::rate_unbilled(cx, tx).await?;
@@ -159,60 +143,6 @@ fn apply(faults: &mut Faults, customer: &mut Customer, input: UpdateCustomer) {
     }
 }
 
-fn check_members(faults: &mut Faults, pointer: &str, members: &BTreeMap<String, String>) {
-    if members.len() > MEMBERS_MAX {
-        faults.add(pointer, "too_many", format!("must have at most {MEMBERS_MAX} members"));
-        return;
-    }
-    for (name, value) in members {
-        let pointer = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
-        if name.contains('\0') || value.contains('\0') {
-            faults.add(&pointer, "unstorable_text", "must not hold a NUL character, which cannot be stored");
-        }
-        if name.chars().count() > MEMBER_NAME_LENGTH_MAX {
-            let detail = format!("its name must have at most {MEMBER_NAME_LENGTH_MAX} characters");
-            faults.add(&pointer, "name_too_long", detail);
-        }
-        if value.chars().count() > MEMBER_LENGTH_MAX {
-            faults.add(&pointer, "too_long", format!("must have at most {MEMBER_LENGTH_MAX} characters"));
-        }
-    }
-}
-
-fn stored_tax(faults: &mut Faults, tax: &Tax) -> Value {
-    let rates = match tax {
-        Tax::Exempt => return json!({ "exempt": true }),
-        Tax::Rates(rates) => rates,
-    };
-    if rates.len() > TAX_RATES_MAX {
-        faults.add("/tax/rates", "too_many", format!("must have at most {TAX_RATES_MAX} rates"));
-    }
-    let mut stored = Vec::new();
-    for (index, (name, percent)) in rates.iter().enumerate() {
-        check_text(faults, &format!("/tax/rates/{index}/name"), name);
-        let pointer = format!("/tax/rates/{index}/percent");
-        if let Some(percent) = read_decimal(faults, &pointer, percent) {
-            if percent < Decimal::ZERO || percent > Decimal::ONE_HUNDRED {
-                faults.add(&pointer, "out_of_range", "must be 0 to 100");
-            }
-            stored.push(json!({ "name": name, "percent": decimal_text(percent) }));
-        }
-    }
-    json!({ "rates": stored })
-}
-
-/// The rates by which a customer's lines are taxed.
-pub(crate) fn tax_rates(customer: &Customer) -> Result<Vec<TaxRate>> {
-    let unreadable = Error::Internal("a stored tax rate cannot be read");
-    let Some(rates) = customer.tax.get("rates").and_then(Value::as_array) else { return Ok(Vec::new()) };
-    let rate = |rate: &Value| {
-        let name = rate.get("name")?.as_str()?.to_owned();
-        let percent = usance_core::decimal::parse_decimal(rate.get("percent")?.as_str()?).ok()?;
-        Some(TaxRate { name, percent })
-    };
-    rates.iter().map(rate).collect::<Option<Vec<_>>>().ok_or(unreadable)
-}
-
 /// Finds a customer by our id or by the tenant's own name for it.
 pub async fn get(tx: &mut TenantTx, name: &str) -> Result<Customer> {
     let customer = match name.parse::<CustomerId>() {
@@ -234,6 +164,7 @@ pub async fn update(cx: &Cx, tx: &mut TenantTx, name: &str, input: UpdateCustome
     let mut faults = Faults::default();
     apply(&mut faults, &mut customer, input);
     faults.check()?;
+    tax::check_region(tx, &customer.tax).await?;
     customer.updated_at = cx.now;
     customers::update(tx, &customer).await.map_err(exists)?;
     catalog_versions::bump(tx).await?;
@@ -254,6 +185,7 @@ pub async fn erase(cx: &Cx, tx: &mut TenantTx, name: &str) -> Result<()> {
         ));
     }
     customers::erase(tx, customer.id, cx.now).await?;
+    invoices::erase_customer(tx, customer.id, ERASED_CUSTOMER).await?;
     catalog_versions::bump(tx).await?;
     announce(cx, tx, "customer.deleted", json!({ "id": customer.id })).await
 }

@@ -3,7 +3,13 @@
 use std::borrow::Cow;
 
 use serde_json::{Map, Value};
-use usance_core::{invoice::InvoiceError, metering::RejectReason, period::PeriodError, rating::RateError};
+use usance_core::{
+    invoice::{InvoiceError, document::DocumentError},
+    metering::RejectReason,
+    money::MoneyError,
+    period::PeriodError,
+    rating::RateError,
+};
 use usance_db::DbError;
 
 /// The outcome of every use case.
@@ -24,12 +30,31 @@ pub enum Error {
     /// An invoice cannot be summed; a person must look.
     #[error("the invoice cannot be summed")]
     Invoice(#[from] InvoiceError),
+    /// An amount is beyond what can be represented; a person must look.
+    #[error("an amount is too large")]
+    Money(#[from] MoneyError),
     /// A billing period cannot be computed; a person must look.
     #[error("the billing period cannot be computed")]
     Period(#[from] PeriodError),
     /// A stored event cannot be read; a person must look.
     #[error("a stored event cannot be read: {}", .0.as_str())]
     StoredEvent(RejectReason),
+    /// The events of one customer fall into more groups than one price may have; a person must look.
+    #[error(
+        "the usage of the meter `{meter}` falls into more than {most} groups: take a property with fewer values for `group_by`"
+    )]
+    TooManyGroups {
+        /// The code of the meter.
+        meter: String,
+        /// The groups that there may be.
+        most: usize,
+    },
+    /// An invoice contradicts itself and must not reach its customer; a person must look.
+    #[error("the invoice cannot be shown")]
+    Document(#[from] DocumentError),
+    /// An invoice cannot be laid out; a person must look.
+    #[error("the PDF cannot be made: {0}")]
+    Pdf(String),
     /// A bug, or a value in the database that the code cannot read.
     #[error("{0}")]
     Internal(&'static str),
@@ -53,11 +78,17 @@ pub enum Code {
     MeterExists,
     FeatureExists,
     PlanExists,
+    MigrationInProgress,
     CustomerExists,
     SubscriptionExists,
     CustomerHasSubscription,
     MeterInUse,
     CurrencyMismatch,
+    CouponExists,
+    CouponNotRedeemable,
+    DiscountExists,
+    TaxRateExists,
+    TaxRateInUse,
     EventConflict,
     EventRejected,
     TooManyRequests,
@@ -65,12 +96,21 @@ pub enum Code {
     TestClockBackwards,
     TestClockTooFar,
     TestClockInUse,
+    SubscriptionState,
     InvoiceNotDraft,
     InvoiceNotPayable,
+    InvoiceNotVoidable,
+    InvoiceNotSendable,
+    NoEmail,
+    PdfNotBuilt,
     NoPaymentMethod,
     PaymentDeclined,
     PaymentUnknown,
     PaymentInProgress,
+    PaymentNotRefundable,
+    InvoiceNotCreditable,
+    CreditNoteTooLarge,
+    RefundTooLarge,
     Timeout,
     Unavailable,
     InternalError,
@@ -78,7 +118,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 50] = [
         Self::NotFound,
         Self::Unauthorized,
         Self::Forbidden,
@@ -93,11 +133,17 @@ impl Code {
         Self::MeterExists,
         Self::FeatureExists,
         Self::PlanExists,
+        Self::MigrationInProgress,
         Self::CustomerExists,
         Self::SubscriptionExists,
         Self::CustomerHasSubscription,
         Self::MeterInUse,
         Self::CurrencyMismatch,
+        Self::CouponExists,
+        Self::CouponNotRedeemable,
+        Self::DiscountExists,
+        Self::TaxRateExists,
+        Self::TaxRateInUse,
         Self::EventConflict,
         Self::EventRejected,
         Self::TooManyRequests,
@@ -105,12 +151,21 @@ impl Code {
         Self::TestClockBackwards,
         Self::TestClockTooFar,
         Self::TestClockInUse,
+        Self::SubscriptionState,
         Self::InvoiceNotDraft,
         Self::InvoiceNotPayable,
+        Self::InvoiceNotVoidable,
+        Self::InvoiceNotSendable,
+        Self::NoEmail,
+        Self::PdfNotBuilt,
         Self::NoPaymentMethod,
         Self::PaymentDeclined,
         Self::PaymentUnknown,
         Self::PaymentInProgress,
+        Self::PaymentNotRefundable,
+        Self::InvoiceNotCreditable,
+        Self::CreditNoteTooLarge,
+        Self::RefundTooLarge,
         Self::Timeout,
         Self::Unavailable,
         Self::InternalError,
@@ -133,11 +188,17 @@ impl Code {
             Self::MeterExists => "meter_exists",
             Self::FeatureExists => "feature_exists",
             Self::PlanExists => "plan_exists",
+            Self::MigrationInProgress => "migration_in_progress",
             Self::CustomerExists => "customer_exists",
             Self::SubscriptionExists => "subscription_exists",
             Self::CustomerHasSubscription => "customer_has_subscription",
             Self::MeterInUse => "meter_in_use",
             Self::CurrencyMismatch => "currency_mismatch",
+            Self::CouponExists => "coupon_exists",
+            Self::CouponNotRedeemable => "coupon_not_redeemable",
+            Self::DiscountExists => "discount_exists",
+            Self::TaxRateExists => "tax_rate_exists",
+            Self::TaxRateInUse => "tax_rate_in_use",
             Self::EventConflict => "event_conflict",
             Self::EventRejected => "event_rejected",
             Self::TooManyRequests => "too_many_requests",
@@ -147,10 +208,19 @@ impl Code {
             Self::TestClockInUse => "test_clock_in_use",
             Self::InvoiceNotDraft => "invoice_not_draft",
             Self::InvoiceNotPayable => "invoice_not_payable",
+            Self::InvoiceNotVoidable => "invoice_not_voidable",
+            Self::InvoiceNotSendable => "invoice_not_sendable",
+            Self::NoEmail => "no_email",
+            Self::PdfNotBuilt => "pdf_not_built",
+            Self::SubscriptionState => "subscription_state",
             Self::NoPaymentMethod => "no_payment_method",
             Self::PaymentDeclined => "payment_declined",
             Self::PaymentUnknown => "payment_unknown",
             Self::PaymentInProgress => "payment_in_progress",
+            Self::PaymentNotRefundable => "payment_not_refundable",
+            Self::InvoiceNotCreditable => "invoice_not_creditable",
+            Self::CreditNoteTooLarge => "credit_note_too_large",
+            Self::RefundTooLarge => "refund_too_large",
             Self::Timeout => "timeout",
             Self::Unavailable => "unavailable",
             Self::InternalError => "internal_error",
@@ -218,6 +288,16 @@ impl Error {
         let mut faults = Faults::default();
         faults.add(pointer, code, detail);
         faults.refusal()
+    }
+
+    /// Puts the fields at fault under a pointer; any other error stays.
+    #[must_use]
+    pub fn under(self, pointer: &str) -> Self {
+        let Self::Refused(mut refusal) = self else { return self };
+        for field in &mut refusal.fields {
+            field.pointer.insert_str(0, pointer);
+        }
+        Self::Refused(refusal)
     }
 
     /// Turns the refusal of a constraint into the refusal that it means.

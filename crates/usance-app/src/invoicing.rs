@@ -1,295 +1,45 @@
-//! Invoices: what a period costs, drafted and finalized; and what explains it.
+//! Invoices: read, explained, previewed, finalized, voided, and made by hand.
 
-use jiff::{SignedDuration, Timestamp};
+use std::collections::HashMap;
+
+use jiff::Timestamp;
 use rust_decimal::Decimal;
-use serde_json::{Value, json};
+use serde_json::json;
 use usance_core::{
-    catalog::price::PayTiming,
-    decimal::decimal_text,
-    ids::{InvoiceId, LineItemId, SubscriptionId},
-    invoice::{
-        InvoiceTotals, LineInput, LineTotal, TaxAmount,
-        state::{InvoiceCommand, InvoiceStatus, transition},
-        total,
-    },
-    money::Currency,
+    decimal::exact_mul,
+    discount::CouponOrder,
+    ids::{CreditBalanceEntryId, InvoiceId, PriceId, SubscriptionId},
+    invoice::state::InvoiceCommand,
+    money::{Currency, Money},
     period::Period,
-    rating::{Charge, Step, rate},
+    rating::{RateError, Step, StepKind},
 };
 use usance_db::{
-    Page, PageRequest, TenantTx, billing_periods, catalog_versions,
-    customers::{self, Customer},
-    invoices::{self, EventSet, Invoice, LineItem},
-    meters,
+    Page, PageRequest, TenantTx,
+    credit_balances::{self, CreditBalanceEntry},
+    customers::Customer,
+    due_work,
+    invoices::{self, Invoice},
+    line_items::{self, LineItem},
+    payments,
     plans::Price,
-    subscriptions::{self, Subscription},
-    tenants,
 };
 
 use crate::{
     Cx,
+    billing::{
+        Draft, LineDraft, announce_many, apply, finalize_draft, issue_many, reference, refresh_draft,
+        restore_discounts, step_json,
+    },
     catalog::plans::{self, PlanAtVersion},
-    customers::tax_rates,
-    error::{Code, Error, Result},
-    measure::measure,
-    outbox::announce,
-    prices::charge_model,
-    subscriptions::{billing_cycle, find_filter},
+    customers,
+    error::{Code, Error, Faults, Result},
+    fields::{check_optional_text, check_text, read_decimal},
+    subscriptions::{self, find_filter},
     work,
 };
 
-/// When an invoice is to be paid, counted from its finalization.
-const PAYMENT_TERM: SignedDuration = SignedDuration::from_hours(30 * 24);
-
-/// A line before it has a place on an invoice.
-struct PendingLine {
-    price: Price,
-    period: Period,
-    quantity: Decimal,
-    charge: Charge,
-    events: Option<EventSet>,
-}
-
-/// What is billed together: who, for what, by which plan version.
-struct Billing {
-    subscription: Subscription,
-    customer: Customer,
-    plan: PlanAtVersion,
-}
-
-impl Billing {
-    async fn load(tx: &mut TenantTx, id: SubscriptionId) -> Result<Self> {
-        let subscription =
-            subscriptions::lock(tx, id).await?.ok_or(Error::Internal("due work names no subscription"))?;
-        let customer = customers::find(tx, subscription.customer_id)
-            .await?
-            .ok_or(Error::Internal("a subscription has no customer"))?;
-        let plan = plans::get_version(tx, subscription.plan_version_id).await?;
-        Ok(Self { subscription, customer, plan })
-    }
-
-    fn prices(&self, timing: PayTiming) -> impl Iterator<Item = &Price> {
-        self.plan.prices.iter().filter(move |price| price.pay == timing.as_str())
-    }
-
-    fn advance_lines(&self, period: Period) -> Result<Vec<PendingLine>> {
-        self.prices(PayTiming::Advance).map(|price| fixed_line(price, period)).collect()
-    }
-
-    async fn arrears_lines(&self, tx: &mut TenantTx, period: Period) -> Result<Vec<PendingLine>> {
-        let metered: Vec<_> = self.prices(PayTiming::Arrears).filter_map(|price| price.meter_id).collect();
-        let meters = meters::find_many(tx, &metered).await?;
-        let mut lines = Vec::new();
-        for price in self.prices(PayTiming::Arrears) {
-            let Some(meter_id) = price.meter_id else {
-                lines.push(fixed_line(price, period)?);
-                continue;
-            };
-            let meter = meters
-                .iter()
-                .find(|meter| meter.id == meter_id)
-                .ok_or(Error::Internal("a price has no meter"))?;
-            let measured = measure(tx, self.customer.id, meter, period).await?;
-            let charge = rate(&charge_model(&price.charge_model, &price.parameters)?, measured.quantity)?;
-            let events = Some(measured.events);
-            lines.push(PendingLine {
-                price: price.clone(),
-                period,
-                quantity: measured.quantity,
-                charge,
-                events,
-            });
-        }
-        Ok(lines)
-    }
-}
-
-fn fixed_line(price: &Price, period: Period) -> Result<PendingLine> {
-    let charge = rate(&charge_model(&price.charge_model, &price.parameters)?, Decimal::ONE)?;
-    Ok(PendingLine { price: price.clone(), period, quantity: Decimal::ONE, charge, events: None })
-}
-
-/// Bills what a subscription pays in advance for its first period. Nothing to pay makes no invoice.
-pub(crate) async fn open_subscription(
-    cx: &Cx,
-    tx: &mut TenantTx,
-    id: SubscriptionId,
-    at: Timestamp,
-) -> Result<()> {
-    let billing = Billing::load(tx, id).await?;
-    let cycle = billing_cycle(&billing.plan.version, &billing.customer, billing.subscription.start_at)?;
-    let first = cycle.period_containing(billing.subscription.start_at)?;
-    let lines = billing.advance_lines(first)?;
-    if lines.is_empty() {
-        return Ok(());
-    }
-    issue(cx, tx, &billing, first, lines, at).await?;
-    Ok(())
-}
-
-/// Bills the open period of a subscription, together with what the next one costs in advance, and opens that one. The
-/// catalogue is locked: no event is accepted into the period that is closed.
-pub(crate) async fn close_period(
-    cx: &Cx,
-    tx: &mut TenantTx,
-    id: SubscriptionId,
-    at: Timestamp,
-) -> Result<()> {
-    let billing = Billing::load(tx, id).await?;
-    let period = billing.subscription.period;
-    if billing.subscription.ended_at.is_some() || period.end > at {
-        return Ok(());
-    }
-    let cycle = billing_cycle(&billing.plan.version, &billing.customer, billing.subscription.start_at)?;
-    let next = cycle.next(&period)?;
-    let mut lines = billing.arrears_lines(tx, period).await?;
-    lines.extend(billing.advance_lines(next)?);
-    lines.sort_by_key(|line| line.price.position);
-    let invoice = issue(cx, tx, &billing, period, lines, at).await?;
-    billing_periods::insert(tx, id, period, invoice).await?;
-    subscriptions::set_period(tx, id, next, cx.now).await?;
-    catalog_versions::bump(tx).await?;
-    work::schedule(tx, work::Kind::ClosePeriod, id.uuid(), next.end).await
-}
-
-/// Drafts an invoice and finalizes it.
-async fn issue(
-    cx: &Cx,
-    tx: &mut TenantTx,
-    billing: &Billing,
-    period: Period,
-    lines: Vec<PendingLine>,
-    at: Timestamp,
-) -> Result<InvoiceId> {
-    let mut invoice = draft(cx, tx, billing, period, lines, at).await?;
-    finalize_draft(cx, tx, &mut invoice, at).await?;
-    Ok(invoice.id)
-}
-
-async fn draft(
-    cx: &Cx,
-    tx: &mut TenantTx,
-    billing: &Billing,
-    period: Period,
-    lines: Vec<PendingLine>,
-    at: Timestamp,
-) -> Result<Invoice> {
-    let currency = Currency::parse(&billing.plan.version.currency)
-        .map_err(|_| Error::Internal("a stored currency cannot be read"))?;
-    let rates = tax_rates(&billing.customer)?;
-    let inputs: Vec<_> =
-        lines.iter().map(|line| LineInput { exact: line.charge.exact, rates: rates.clone() }).collect();
-    let totals = total(currency, &inputs)?;
-    let invoice = Invoice {
-        id: InvoiceId::from_uuid(cx.app.ids.next()),
-        customer_id: billing.customer.id,
-        subscription_id: billing.subscription.id,
-        status: InvoiceStatus::Draft.as_str().to_owned(),
-        number: None,
-        currency: currency.code().to_owned(),
-        period,
-        subtotal_minor: totals.subtotal.minor(),
-        tax_minor: totals.tax.minor(),
-        total_minor: totals.total.minor(),
-        paid_minor: 0,
-        created_at: at,
-        finalized_at: None,
-        due_at: None,
-        paid_at: None,
-    };
-    invoices::insert(tx, &invoice).await?;
-    insert_lines(cx, tx, invoice.id, lines, &totals).await?;
-    announce(cx, tx, "invoice.created", reference(&invoice)).await?;
-    Ok(invoice)
-}
-
-async fn insert_lines(
-    cx: &Cx,
-    tx: &mut TenantTx,
-    invoice: InvoiceId,
-    lines: Vec<PendingLine>,
-    totals: &InvoiceTotals,
-) -> Result<()> {
-    for (position, (line, total)) in (0_i16..).zip(lines.into_iter().zip(&totals.lines)) {
-        let item = LineItem {
-            id: LineItemId::from_uuid(cx.app.ids.next()),
-            position,
-            price_id: line.price.id,
-            price_code: line.price.code,
-            description: line.price.name,
-            period: line.period,
-            quantity: line.quantity,
-            exact_amount: line.charge.exact,
-            amount_minor: total.amount.minor(),
-            tax_minor: total.taxes.iter().map(|tax| tax.amount.minor()).sum(),
-            arithmetic: line.charge.steps.iter().map(step_json).collect(),
-            taxes: taxes_json(total),
-            events: line.events,
-        };
-        invoices::insert_line(tx, invoice, &item).await?;
-    }
-    Ok(())
-}
-
-fn step_json(step: &Step) -> Value {
-    json!({
-        "kind": step.kind.as_str(),
-        "from": step.from.map(decimal_text),
-        "up_to": step.up_to.map(decimal_text),
-        "quantity": decimal_text(step.quantity),
-        "unit": decimal_text(step.unit),
-        "amount": decimal_text(step.amount),
-    })
-}
-
-fn taxes_json(total: &LineTotal) -> Value {
-    let tax = |tax: &TaxAmount| json!({ "name": tax.name, "percent": decimal_text(tax.percent), "amount_minor": tax.amount.minor() });
-    total.taxes.iter().map(tax).collect()
-}
-
-async fn finalize_draft(cx: &Cx, tx: &mut TenantTx, invoice: &mut Invoice, at: Timestamp) -> Result<()> {
-    apply(invoice, InvoiceCommand::Finalize, Code::InvoiceNotDraft)?;
-    let tenant = tenants::find(tx).await?.ok_or(Error::Internal("a transaction names no tenant"))?;
-    let sequence = invoices::next_sequence(tx).await?;
-    invoice.number = Some(format!("{}-{sequence:06}", tenant.invoice_prefix));
-    invoice.finalized_at = Some(at);
-    invoice.due_at = Some(at.saturating_add(PAYMENT_TERM).unwrap_or(at));
-    announce(cx, tx, "invoice.finalized", reference(invoice)).await?;
-    if invoice.total_minor > 0 {
-        work::schedule(tx, work::Kind::CollectInvoice, invoice.id.uuid(), at).await?;
-    } else {
-        // Nothing is owed.
-        apply(invoice, InvoiceCommand::Pay, Code::InvoiceNotPayable)?;
-        invoice.paid_at = Some(at);
-        announce(cx, tx, "invoice.paid", reference(invoice)).await?;
-    }
-    invoices::update(tx, invoice, Some(sequence)).await?;
-    Ok(())
-}
-
-/// Moves an invoice to the state that a command leads to.
-pub(crate) fn apply(invoice: &mut Invoice, command: InvoiceCommand, refusal: Code) -> Result<()> {
-    let status = InvoiceStatus::parse(&invoice.status)
-        .ok_or(Error::Internal("a stored invoice status cannot be read"))?;
-    match transition(status, command) {
-        Ok(next) => {
-            next.as_str().clone_into(&mut invoice.status);
-            Ok(())
-        }
-        Err(_) => Err(Error::refused(refusal, format!("the invoice is {}", invoice.status))),
-    }
-}
-
-/// What an outbox event says of an invoice.
-pub(crate) fn reference(invoice: &Invoice) -> Value {
-    json!({
-        "id": invoice.id,
-        "number": invoice.number,
-        "status": invoice.status,
-        "customer": invoice.customer_id,
-        "total": { "amount_minor": invoice.total_minor, "currency": invoice.currency },
-    })
-}
+const LINES_MAX: usize = 250;
 
 /// An invoice with its lines.
 #[derive(Debug, Clone)]
@@ -303,8 +53,8 @@ pub struct InvoiceWithLines {
 /// Finds an invoice.
 pub async fn get(tx: &mut TenantTx, id: InvoiceId) -> Result<InvoiceWithLines> {
     let invoice = invoices::find(tx, id).await?.ok_or_else(|| Error::not_found("invoice"))?;
-    let lines = invoices::list_lines(tx, &[id]).await?;
-    Ok(InvoiceWithLines { invoice, lines: lines.into_iter().map(|(_, line)| line).collect() })
+    let lines = line_items::list(tx, &[id]).await?;
+    Ok(InvoiceWithLines { invoice, lines })
 }
 
 /// Lists invoices with their lines, of one customer or of all.
@@ -316,21 +66,209 @@ pub async fn list(
     let customer = find_filter(tx, customer).await?;
     let page = invoices::list(tx, customer, page).await?;
     let ids: Vec<_> = page.items.iter().map(|invoice| invoice.id).collect();
-    let mut lines = invoices::list_lines(tx, &ids).await?;
+    let mut lines = line_items::list(tx, &ids).await?;
     Ok(page.map(|invoice| {
-        let (own, others) = lines.drain(..).partition(|(id, _)| *id == invoice.id);
+        let (own, others) = lines.drain(..).partition(|line| line.invoice_id == invoice.id);
         lines = others;
-        let own: Vec<(InvoiceId, LineItem)> = own;
-        InvoiceWithLines { invoice, lines: own.into_iter().map(|(_, line)| line).collect() }
+        InvoiceWithLines { invoice, lines: own }
     }))
 }
 
-/// Finalizes a draft: it gets its number and is collected.
+/// Finalizes a draft: its usage is measured once more, it gets its number and is collected.
 pub async fn finalize(cx: &Cx, tx: &mut TenantTx, id: InvoiceId) -> Result<InvoiceWithLines> {
-    let mut invoice = invoices::lock(tx, id).await?.ok_or_else(|| Error::not_found("invoice"))?;
+    tx.lock_catalog().await?;
     let at = cx.tenant_now(tx).await?;
-    finalize_draft(cx, tx, &mut invoice, at).await?;
+    finalize_at(cx, tx, id, at).await?;
     get(tx, id).await
+}
+
+/// Finalizes a draft whose time has come; one that is not a draft any more stays as it is.
+pub(crate) async fn finalize_due(cx: &Cx, tx: &mut TenantTx, id: InvoiceId, at: Timestamp) -> Result<()> {
+    match finalize_at(cx, tx, id, at).await {
+        Err(Error::Refused(refusal)) if refusal.code == Code::InvoiceNotDraft => Ok(()),
+        other => other,
+    }
+}
+
+async fn finalize_at(cx: &Cx, tx: &mut TenantTx, id: InvoiceId, at: Timestamp) -> Result<()> {
+    let mut invoice = invoices::lock(tx, id).await?.ok_or_else(|| Error::not_found("invoice"))?;
+    apply(&mut invoice.clone(), InvoiceCommand::Finalize, Code::InvoiceNotDraft)?;
+    let customer = customers::get(tx, &invoice.customer_id.to_string()).await?;
+    refresh_draft(cx, tx, &customer, &mut invoice).await?;
+    finalize_draft(cx, tx, &customer, &mut invoice, at).await?;
+    due_work::cancel(tx, work::Kind::FinalizeInvoice.as_str(), id.uuid()).await?;
+    Ok(())
+}
+
+/// Withdraws an invoice that is not paid. What it took of discounts and of the customer's balance is given back.
+pub async fn void(cx: &Cx, tx: &mut TenantTx, id: InvoiceId) -> Result<InvoiceWithLines> {
+    let mut invoice = invoices::lock(tx, id).await?.ok_or_else(|| Error::not_found("invoice"))?;
+    if payments::find_effective(tx, id).await?.is_some() {
+        let detail = "a payment of the invoice is under way or has succeeded: wait for its outcome, or make a credit note";
+        return Err(Error::refused(Code::PaymentInProgress, detail));
+    }
+    if invoice.credited_minor > 0 {
+        let detail = "the invoice has a credit note: credit what is left of it";
+        return Err(Error::refused(Code::InvoiceNotVoidable, detail));
+    }
+    apply(&mut invoice, InvoiceCommand::Void, Code::InvoiceNotVoidable)?;
+    let at = cx.tenant_now(tx).await?;
+    restore_discounts(tx, id).await?;
+    let taken = invoice.balance_applied_minor;
+    if taken != 0 {
+        let entry = CreditBalanceEntry {
+            id: CreditBalanceEntryId::from_uuid(cx.app.ids.next()),
+            customer_id: invoice.customer_id,
+            currency: invoice.currency.clone(),
+            amount_minor: taken,
+            reason: "invoice_voided".to_owned(),
+            invoice_id: Some(id),
+            credit_note_id: None,
+            created_at: at,
+        };
+        credit_balances::insert_many(tx, &[entry]).await?;
+        invoice.balance_applied_minor = 0;
+    }
+    invoice.voided_at = Some(at);
+    invoices::update(tx, &invoice).await?;
+    due_work::cancel(tx, work::Kind::CollectInvoice.as_str(), id.uuid()).await?;
+    announce_many(cx, tx, vec![("invoice.voided", reference(&invoice))]).await?;
+    recover(cx, tx, &invoice).await?;
+    get(tx, id).await
+}
+
+/// Gives an invoice up as a bad debt. It can still be paid, and is not collected by itself any more.
+pub async fn mark_uncollectible(cx: &Cx, tx: &mut TenantTx, id: InvoiceId) -> Result<InvoiceWithLines> {
+    let mut invoice = invoices::lock(tx, id).await?.ok_or_else(|| Error::not_found("invoice"))?;
+    apply(&mut invoice, InvoiceCommand::MarkUncollectible, Code::InvoiceNotPayable)?;
+    invoices::update(tx, &invoice).await?;
+    due_work::cancel(tx, work::Kind::CollectInvoice.as_str(), id.uuid()).await?;
+    announce_many(cx, tx, vec![("invoice.uncollectible", reference(&invoice))]).await?;
+    get(tx, id).await
+}
+
+/// A subscription is not past due any more once none of its invoices is owed that collecting has failed for.
+pub(crate) async fn recover(cx: &Cx, tx: &mut TenantTx, invoice: &Invoice) -> Result<()> {
+    let Some(subscription) = invoice.subscription_id.filter(|_| invoice.failed_attempts > 0) else {
+        return Ok(());
+    };
+    if invoices::any_failed(tx, subscription).await? {
+        return Ok(());
+    }
+    subscriptions::note_recovered(cx, tx, subscription).await
+}
+
+/// An invoice that no subscription makes.
+#[derive(Debug)]
+pub struct CreateInvoice {
+    /// Our id of the customer, or the tenant's own name for it.
+    pub customer: String,
+    /// At least one.
+    pub lines: Vec<CreateLine>,
+    /// For the customer to read.
+    pub memo: Option<String>,
+    /// Whether it is finalized at once; true if absent.
+    pub finalize: Option<bool>,
+}
+
+/// A line of a one-off invoice.
+#[derive(Debug)]
+pub struct CreateLine {
+    /// For the customer to read.
+    pub description: String,
+    /// Decimal; 1 if absent.
+    pub quantity: Option<String>,
+    /// Decimal of major units; negative for a reduction.
+    pub unit: String,
+}
+
+/// Makes a one-off invoice.
+pub async fn create(cx: &Cx, tx: &mut TenantTx, input: CreateInvoice) -> Result<InvoiceWithLines> {
+    let at = cx.tenant_now(tx).await?;
+    let customer = customers::get(tx, &input.customer).await.map_err(|error| {
+        let detail = "there is no customer with this id or external_id: create it first";
+        subscriptions::name_missing(error, "/customer", "unknown_customer", detail)
+    })?;
+    let lines = one_off_lines(&customer, &input, at)?;
+    let id = InvoiceId::from_uuid(cx.app.ids.next());
+    let draft = Draft {
+        id,
+        kind: "one_off",
+        customer: &customer,
+        subscription: None,
+        period: Period { start: at, end: at },
+        at,
+        coupon_order: CouponOrder::default(),
+        memo: input.memo.unwrap_or_default(),
+        keep: input.finalize == Some(false),
+        lines,
+    };
+    issue_many(cx, tx, vec![draft]).await?;
+    get(tx, id).await
+}
+
+fn one_off_lines(customer: &Customer, input: &CreateInvoice, at: Timestamp) -> Result<Vec<LineDraft>> {
+    let currency = Currency::parse(&customer.currency)
+        .map_err(|_| Error::Internal("a stored currency cannot be read"))?;
+    let mut faults = Faults::default();
+    if input.lines.is_empty() || input.lines.len() > LINES_MAX {
+        faults.add("/lines", "out_of_range", format!("must have 1 to {LINES_MAX} lines"));
+    }
+    if let Some(memo) = &input.memo {
+        check_optional_text(&mut faults, "/memo", memo);
+    }
+    let mut lines = Vec::new();
+    for (index, line) in input.lines.iter().take(LINES_MAX).enumerate() {
+        check_text(&mut faults, &format!("/lines/{index}/description"), &line.description);
+        let one = "1".to_owned();
+        let quantity = line.quantity.as_ref().unwrap_or(&one);
+        let quantity = read_decimal(&mut faults, &format!("/lines/{index}/quantity"), quantity);
+        let unit = read_decimal(&mut faults, &format!("/lines/{index}/unit"), &line.unit);
+        if let (Some(quantity), Some(unit)) = (quantity, unit) {
+            match one_off_line(line, quantity, unit, currency, at) {
+                Ok(line) => lines.push(line),
+                Err(_) => faults.add(&format!("/lines/{index}"), "too_large", "the amount is too large"),
+            }
+        }
+    }
+    faults.check()?;
+    Ok(lines)
+}
+
+fn one_off_line(
+    line: &CreateLine,
+    quantity: Decimal,
+    unit: Decimal,
+    currency: Currency,
+    at: Timestamp,
+) -> Result<LineDraft> {
+    let exact = exact_mul(quantity, unit).map_err(RateError::from)?;
+    let amount = Money::from_exact(exact, currency)?;
+    let step = Step { kind: StepKind::Unit, from: None, up_to: None, quantity, unit, amount: exact };
+    Ok(LineDraft {
+        arithmetic: json!([step_json(&step, None)]),
+        description: line.description.clone(),
+        quantity,
+        ..LineDraft::new("one_off", Period { start: at, end: at }, amount, exact)
+    })
+}
+
+/// Computes the invoice that a subscription's next due time will bring, by the usage until now. Nothing is stored.
+pub async fn preview(cx: &Cx, subscription: SubscriptionId) -> Result<Option<InvoiceWithLines>> {
+    let mut tx = cx.begin().await?;
+    tx.lock_catalog().await?;
+    let stored = usance_db::subscriptions::find(&mut tx, subscription).await?;
+    let stored = stored.ok_or_else(|| Error::not_found("subscription"))?;
+    let before = PageRequest { limit: 1, after: None };
+    let newest = invoices::list(&mut tx, Some(stored.customer_id), before).await?.items.pop();
+    subscriptions::advance(cx, &mut tx, &[subscription], Timestamp::MAX).await?;
+    let made = invoices::list(&mut tx, Some(stored.customer_id), before).await?.items.pop();
+    let made = made.filter(|made| newest.is_none_or(|newest| newest.id != made.id));
+    // The transaction ends without a commit: nothing has happened.
+    match made {
+        Some(invoice) => Ok(Some(get(&mut tx, invoice.id).await?)),
+        None => Ok(None),
+    }
 }
 
 /// An invoice with everything that its numbers came from.
@@ -338,18 +276,44 @@ pub async fn finalize(cx: &Cx, tx: &mut TenantTx, id: InvoiceId) -> Result<Invoi
 pub struct ExplainedInvoice {
     /// The invoice and its lines.
     pub invoice: InvoiceWithLines,
-    /// The plan version that priced it.
-    pub plan: PlanAtVersion,
-    /// Who owes.
-    pub customer: Option<Customer>,
+    /// The plan versions whose prices made lines, in the order of the lines.
+    pub plans: Vec<PlanAtVersion>,
+    /// The prices of the public plan versions that a subscription's own prices stand for.
+    pub overridden: HashMap<PriceId, Price>,
 }
 
 /// Explains an invoice.
 pub async fn explain(tx: &mut TenantTx, id: InvoiceId) -> Result<ExplainedInvoice> {
     let invoice = get(tx, id).await?;
-    let subscription = subscriptions::find(tx, invoice.invoice.subscription_id).await?;
-    let subscription = subscription.ok_or(Error::Internal("an invoice has no subscription"))?;
-    let plan = plans::get_version(tx, subscription.plan_version_id).await?;
-    let customer = customers::find(tx, invoice.invoice.customer_id).await?;
-    Ok(ExplainedInvoice { invoice, plan, customer })
+    let prices: Vec<_> = invoice.lines.iter().filter_map(|line| line.price_id).collect();
+    let mut plans: Vec<PlanAtVersion> = Vec::new();
+    for version in usance_db::plans::list_versions_of_prices(tx, &prices).await? {
+        plans.push(plans::get_version(tx, version).await?);
+    }
+    let first_line = |plan: &PlanAtVersion| {
+        let made = |line: &LineItem| plan.prices.iter().any(|price| Some(price.id) == line.price_id);
+        invoice.lines.iter().position(made)
+    };
+    plans.sort_by_key(first_line);
+    let overridden = overridden_prices(tx, &plans).await?;
+    Ok(ExplainedInvoice { invoice, plans, overridden })
+}
+
+/// For each price that was made for a subscription, what its plan asks.
+async fn overridden_prices(tx: &mut TenantTx, plans: &[PlanAtVersion]) -> Result<HashMap<PriceId, Price>> {
+    let mut overridden = HashMap::new();
+    for plan in plans {
+        let Some(public) = plan.version.override_of else { continue };
+        for price in usance_db::plans::list_prices(tx, public).await? {
+            let own = plan.prices.iter().find(|own| own.code == price.code);
+            let differs = |own: &&Price| {
+                (&own.charge_model, &own.parameters, &own.terms)
+                    != (&price.charge_model, &price.parameters, &price.terms)
+            };
+            if let Some(own) = own.filter(differs) {
+                overridden.insert(own.id, price);
+            }
+        }
+    }
+    Ok(overridden)
 }

@@ -1,34 +1,54 @@
 //! The use cases of Usance: load, ask the core, store, announce, in one transaction each.
 
 pub mod auth;
+mod billing;
 pub mod catalog;
 pub mod config;
 
+mod change;
+pub mod coupons;
+pub mod credit_balances;
+pub mod credit_notes;
 pub mod customers;
 mod cx;
+pub mod discounts;
+mod dunning;
 pub mod error;
 mod fields;
 pub mod gateway;
+pub mod hosted_invoices;
 pub mod idempotency;
 mod ids;
 pub mod ingest;
+pub mod invoice_document;
+pub mod invoice_pdf;
+pub mod invoice_sending;
 pub mod invoicing;
+mod logo;
 mod measure;
 pub mod outbox;
 pub mod payments;
+pub mod plan_migrations;
 mod prices;
+pub mod pricing;
+pub mod quotes;
+pub mod refunds;
 pub mod subscriptions;
+pub mod tax;
+pub mod tax_rates;
+pub mod tenant_profiles;
 pub mod tenants;
 pub mod test_clock;
 pub mod work;
 
 use std::{ops::Deref, sync::Arc};
 
+pub use change::Change;
 pub use cx::Cx;
 pub use ids::Ids;
-pub use prices::{charge_model, parameters};
+pub use prices::price_terms;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 use usance_core::clock::{Clock, Random};
 use usance_db::Db;
@@ -37,6 +57,7 @@ use crate::{
     auth::{KeyCache, access_token::AccessTokens, keyring::Keyring, password::PasswordHashing},
     gateway::Gateways,
     ingest::Ingest,
+    invoice_pdf::PdfRendering,
 };
 
 /// Everything that a use case needs from outside. Cheap to clone.
@@ -63,9 +84,15 @@ pub struct Parts {
     pub password_hashing: PasswordHashing,
     /// Collects payments.
     pub gateways: Gateways,
+    /// Lays out invoices as PDF.
+    pub pdf: PdfRendering,
+    /// Where customers reach this server, without a slash at its end.
+    pub public_url: Option<String>,
     /// Where usage events go.
     pub ingest: Ingest,
-    /// Wakes the worker when work may be due.
+    /// How long work that calls the outside world is kept from other workers.
+    pub work_lease: SignedDuration,
+    /// Wakes a worker when work may be due.
     pub work_added: Notify,
 }
 

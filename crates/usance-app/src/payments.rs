@@ -20,20 +20,22 @@ use usance_db::{
 
 use crate::{
     Cx,
+    billing::{apply, reference},
+    dunning,
     error::{Code, Error, Refusal, Result},
     gateway::{ChargeOutcome, ChargeRequest, NOT_RECEIVED},
-    invoicing::{apply, reference},
+    invoicing::recover,
     outbox::announce,
     subscriptions::find_filter,
     work,
 };
 
-/// When an unanswered charge is looked up, in the tenant's time.
-const RESOLVE_AFTER: SignedDuration = SignedDuration::from_mins(5);
+/// When an unanswered charge or refund is looked up, in the tenant's time.
+pub(crate) const RESOLVE_AFTER: SignedDuration = SignedDuration::from_mins(5);
 /// How long a gateway may take; afterwards its answer counts as lost.
-const GATEWAY_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a charge may still be under way, by the wall clock: the gateway's time and as much to note the outcome.
-const IN_FLIGHT: SignedDuration = SignedDuration::from_secs(60);
+pub(crate) const GATEWAY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a call may still be under way, by the wall clock: the gateway's time and as much to note the outcome.
+pub(crate) const IN_FLIGHT: SignedDuration = SignedDuration::from_secs(60);
 
 /// Pays an invoice on request with the customer's newest payment method.
 pub async fn pay(cx: &Cx, id: InvoiceId) -> Result<()> {
@@ -75,10 +77,11 @@ fn require_payable(invoice: &Invoice) -> Result<()> {
     }
 }
 
-/// Collects a finalized invoice by itself. Nothing happens if it is settled or the customer has no payment method.
+/// Collects a finalized invoice by itself. Nothing happens if it is settled; without a payment method, collecting fails.
 pub(crate) async fn collect(cx: &Cx, id: InvoiceId) -> Result<()> {
     match attempt(cx, id).await {
-        Ok(_) => Ok(()),
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => dunning::note_uncollected(cx, id).await,
         Err(Error::Refused(refusal))
             if matches!(refusal.code, Code::InvoiceNotPayable | Code::PaymentInProgress) =>
         {
@@ -107,10 +110,11 @@ async fn attempt(cx: &Cx, id: InvoiceId) -> Result<Option<Payment>> {
         payment_method_id: method.id,
         gateway: method.gateway,
         status: "processing".to_owned(),
-        amount_minor: invoice.total_minor - invoice.paid_minor,
+        amount_minor: invoice.amount_due_minor(),
         currency: invoice.currency,
         gateway_reference: None,
         failure_code: None,
+        refunded_minor: 0,
         created_at: cx.now,
     };
     payments::insert(&mut tx, &payment).await?;
@@ -158,12 +162,12 @@ pub(crate) async fn resolve(cx: &Cx, id: PaymentId) -> Result<()> {
     Ok(())
 }
 
-fn after(now: Timestamp, delay: SignedDuration) -> Result<Timestamp> {
+pub(crate) fn after(now: Timestamp, delay: SignedDuration) -> Result<Timestamp> {
     now.saturating_add(delay).map_err(|_| Error::Internal("time ends"))
 }
 
-/// When a payment of this age is looked up again: after 5 minutes, in its first day each hour, then each day.
-fn look_up_delay(age: SignedDuration) -> SignedDuration {
+/// When a payment or refund of this age is looked up again: after 5 minutes, in its first day each hour, then each day.
+pub(crate) fn look_up_delay(age: SignedDuration) -> SignedDuration {
     if age < SignedDuration::from_hours(1) {
         RESOLVE_AFTER
     } else if age < SignedDuration::from_hours(24) {
@@ -200,6 +204,9 @@ fn charge_request(payment: &Payment, payment_method: String) -> Result<ChargeReq
 /// Notes an outcome once. What is settled stays as it is, except that money that was taken is never overlooked.
 async fn record(cx: &Cx, id: PaymentId, outcome: ChargeOutcome) -> Result<Payment> {
     let mut tx = cx.begin().await?;
+    if dunning::may_move_subscription(&mut tx, id, &outcome).await? {
+        tx.lock_catalog().await?;
+    }
     let mut payment = payments::lock(&mut tx, id).await?.ok_or(Error::Internal("a payment has vanished"))?;
     let before = payment.status.clone();
     let status = match (before.as_str(), outcome) {
@@ -225,9 +232,10 @@ async fn record(cx: &Cx, id: PaymentId, outcome: ChargeOutcome) -> Result<Paymen
                 // The process ended between the intent and the call: nobody has tried to collect yet.
                 let now = cx.tenant_now(&mut tx).await?;
                 work::schedule(&mut tx, work::Kind::CollectInvoice, payment.invoice_id.uuid(), now).await?;
+            } else {
+                dunning::note_failure(cx, &mut tx, payment.invoice_id).await?;
             }
             payment.failure_code = Some(code);
-            announce_failure(cx, &mut tx, &payment).await?;
             "failed"
         }
         (_, ChargeOutcome::Unknown) => "unknown",
@@ -248,7 +256,9 @@ async fn announce_payment(cx: &Cx, tx: &mut TenantTx, payment: &Payment, what: &
 async fn is_owed(tx: &mut TenantTx, payment: &Payment) -> Result<bool> {
     let invoice =
         invoices::lock(tx, payment.invoice_id).await?.ok_or(Error::Internal("a payment has no invoice"))?;
-    Ok(require_payable(&invoice).is_ok() && payments::find_effective(tx, payment.invoice_id).await?.is_none())
+    // A credit note may have reduced what is due since the payment failed.
+    let is_due = require_payable(&invoice).is_ok() && invoice.amount_due_minor() == payment.amount_minor;
+    Ok(is_due && payments::find_effective(tx, payment.invoice_id).await?.is_none())
 }
 
 /// Keeps the trace of money that was taken after the payment had failed and another took its place: a person must give
@@ -270,14 +280,9 @@ async fn settle(cx: &Cx, tx: &mut TenantTx, payment: &Payment) -> Result<()> {
     apply(&mut invoice, InvoiceCommand::Pay, Code::InvoiceNotPayable)?;
     invoice.paid_minor += payment.amount_minor;
     invoice.paid_at = Some(cx.tenant_now(tx).await?);
-    invoices::update(tx, &invoice, None).await?;
-    announce(cx, tx, "invoice.paid", reference(&invoice)).await
-}
-
-async fn announce_failure(cx: &Cx, tx: &mut TenantTx, payment: &Payment) -> Result<()> {
-    let invoice =
-        invoices::find(tx, payment.invoice_id).await?.ok_or(Error::Internal("a payment has no invoice"))?;
-    announce(cx, tx, "invoice.payment_failed", reference(&invoice)).await
+    invoices::update(tx, &invoice).await?;
+    announce(cx, tx, "invoice.paid", reference(&invoice)).await?;
+    recover(cx, tx, &invoice).await
 }
 
 /// Lists payments, of one customer or of all.

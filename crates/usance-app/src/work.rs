@@ -4,56 +4,88 @@
 //! calls the outside world claims, notes its intent, calls, and notes the result; repeating it is harmless.
 
 use jiff::{SignedDuration, Timestamp};
-use usance_core::ids::{InvoiceId, PaymentId, SubscriptionId};
+use usance_core::ids::{InvoiceId, PaymentId, PlanMigrationId, RefundId, SubscriptionId};
 use usance_db::{Scope, TenantTx, due_work, due_work::DueWork};
 use uuid::Uuid;
 
 use crate::{
-    App, Cx,
+    App, Cx, billing,
     error::{Error, Result, chain},
-    ingest, invoicing, payments, test_clock,
+    ingest, invoicing, payments, plan_migrations, refunds, subscriptions, test_clock,
 };
 
 /// How often a piece of work is tried before it is parked.
 const ATTEMPTS_MAX: i32 = 8;
-/// How long work that calls the outside world is kept from others; should this process end, it is taken up again.
-const LEASE: SignedDuration = SignedDuration::from_mins(1);
 /// Tenants with due work that one round of the worker looks at.
 const SCOPES_PER_ROUND: i64 = 100;
 /// Work that one tenant gets done before the next one's turn.
 const WORK_PER_TURN: usize = 100;
+/// Subscriptions that one transaction advances.
+const SUBSCRIPTIONS_PER_TRANSACTION: i64 = 500;
 
 /// The kinds of due work. Of those due at the same time, later in the alphabet comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Bills what a subscription pays in advance for its first period.
-    OpenSubscription,
-    /// Bills a subscription's period and opens the next one.
-    ClosePeriod,
+    /// Does what a subscription's time brings: its start, the end of a trial or a period, a planned change.
+    AdvanceSubscription,
+    /// Bills usage that came after its stretch was settled, if nothing else will.
+    BillLateUsage,
+    /// Compares a subscription's usage with its billing thresholds.
+    CheckThresholds,
     /// Collects a finalized invoice.
     CollectInvoice,
+    /// Finalizes a draft whose grace period is over.
+    FinalizeInvoice,
+    /// Moves the subscriptions of a plan to its newest version.
+    MigratePlan,
     /// Finds out what became of a payment whose answer was lost.
     ResolvePayment,
+    /// Asks the gateway for a refund, or finds out what became of it.
+    ResolveRefund,
     /// Counts events that waited for a meter, a customer or a subscription.
     RateUnbilled,
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [
-        Self::OpenSubscription,
-        Self::ClosePeriod,
+    const ALL: [Self; 9] = [
+        Self::AdvanceSubscription,
+        Self::BillLateUsage,
+        Self::CheckThresholds,
         Self::CollectInvoice,
+        Self::FinalizeInvoice,
+        Self::MigratePlan,
         Self::ResolvePayment,
+        Self::ResolveRefund,
         Self::RateUnbilled,
     ];
 
-    const fn as_str(self) -> &'static str {
+    /// The word of the database.
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
-            Self::OpenSubscription => "open_subscription",
-            Self::ClosePeriod => "close_period",
+            Self::AdvanceSubscription => "advance_subscription",
+            Self::BillLateUsage => "bill_late_usage",
+            Self::CheckThresholds => "check_thresholds",
             Self::CollectInvoice => "collect_invoice",
+            Self::FinalizeInvoice => "finalize_invoice",
+            Self::MigratePlan => "migrate_plan",
             Self::ResolvePayment => "resolve_payment",
+            Self::ResolveRefund => "resolve_refund",
             Self::RateUnbilled => "rate_unbilled",
+        }
+    }
+
+    /// Whether it changes what events belong to, so that the tenant's catalogue is taken first.
+    const fn locks_catalog(self) -> bool {
+        match self {
+            Self::AdvanceSubscription
+            | Self::BillLateUsage
+            | Self::CheckThresholds
+            | Self::FinalizeInvoice => true,
+            Self::MigratePlan
+            | Self::CollectInvoice
+            | Self::ResolvePayment
+            | Self::ResolveRefund
+            | Self::RateUnbilled => false,
         }
     }
 
@@ -120,9 +152,30 @@ async fn run_due_of(app: &App, scope: Scope) -> Result<bool> {
         let mut tx = cx.begin().await?;
         let now = cx.tenant_now(&mut tx).await?;
         let Some(work) = due_work::claim(&mut tx, now, cx.now, cx.now).await? else { return Ok(done > 0) };
-        run(&cx, tx, work).await?;
+        run_claimed(&cx, tx, work, (now, cx.now)).await?;
     }
     Ok(true)
+}
+
+/// Runs work that was claimed by the given times. Where the work needs the catalogue, that is taken first and the claim
+/// made anew, as a request takes it before it plans work: who waits for the catalogue holds nothing that others want.
+async fn run_claimed(
+    cx: &Cx,
+    tx: TenantTx,
+    work: DueWork,
+    (by, retry_by): (Timestamp, Timestamp),
+) -> Result<()> {
+    if !Kind::parse(&work.kind).is_ok_and(Kind::locks_catalog) {
+        return run(cx, tx, work).await;
+    }
+    drop(tx);
+    let mut tx = cx.begin().await?;
+    tx.lock_catalog().await?;
+    match due_work::claim(&mut tx, by, retry_by, cx.now).await? {
+        Some(work) => run(cx, tx, work).await,
+        // Another worker did it meanwhile.
+        None => Ok(()),
+    }
 }
 
 /// Runs everything that becomes due until `to`, in order, the test clock moving along.
@@ -150,45 +203,98 @@ pub(crate) async fn run_until(cx: &Cx, to: Timestamp) -> Result<()> {
         drop(tx);
         test_clock::move_to(&cx, work.due_at).await?;
         let mut tx = cx.begin().await?;
-        if let Some(work) = due_work::claim(&mut tx, work.due_at, Timestamp::MAX, cx.now).await? {
-            run(&cx, tx, work).await?;
+        let times = (work.due_at, Timestamp::MAX);
+        if let Some(work) = due_work::claim(&mut tx, times.0, times.1, cx.now).await? {
+            run_claimed(&cx, tx, work, times).await?;
         }
     }
 }
 
-async fn run(cx: &Cx, tx: TenantTx, work: DueWork) -> Result<()> {
-    let result = match Kind::parse(&work.kind) {
-        Ok(kind) => run_kind(cx, tx, kind, &work).await,
-        Err(error) => Err(error),
+async fn run(cx: &Cx, mut tx: TenantTx, work: DueWork) -> Result<()> {
+    let kind = match Kind::parse(&work.kind) {
+        Ok(kind) => kind,
+        Err(error) => return note_failure(cx, &work, &error).await,
     };
+    if kind == Kind::AdvanceSubscription && work.attempts == 0 {
+        let mut batch = due_work::claim_more(&mut tx, &work, cx.now, SUBSCRIPTIONS_PER_TRANSACTION).await?;
+        if !batch.is_empty() {
+            batch.push(work);
+            return run_batch(cx, tx, batch).await;
+        }
+    }
+    let result = run_kind(cx, tx, kind, &work).await;
+    note_outcome(cx, &work, result).await
+}
+
+async fn note_outcome(cx: &Cx, work: &DueWork, result: Result<()>) -> Result<()> {
     match result {
         Ok(()) => {
-            metrics::counter!("usance_due_work_total", "kind" => work.kind, "outcome" => "done").increment(1);
+            metrics::counter!("usance_due_work_total", "kind" => work.kind.clone(), "outcome" => "done")
+                .increment(1);
             Ok(())
         }
-        Err(error) => note_failure(cx, &work, &error).await,
+        Err(error) => note_failure(cx, work, &error).await,
     }
+}
+
+/// Advances many subscriptions in one transaction. If one of them cannot be billed, each gets a transaction of its own.
+async fn run_batch(cx: &Cx, tx: TenantTx, batch: Vec<DueWork>) -> Result<()> {
+    match advance(cx, tx, &batch).await {
+        Ok(()) => {
+            let done = u64::try_from(batch.len()).unwrap_or_default();
+            metrics::counter!("usance_due_work_total", "kind" => Kind::AdvanceSubscription.as_str(), "outcome" => "done").increment(done);
+            Ok(())
+        }
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "Subscriptions cannot be advanced together: one at a time");
+            for work in batch {
+                let mut tx = cx.begin().await?;
+                tx.lock_catalog().await?;
+                if due_work::claim_again(&mut tx, &work, cx.now).await? {
+                    let result = advance(cx, tx, std::slice::from_ref(&work)).await;
+                    note_outcome(cx, &work, result).await?;
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Advances subscriptions. The catalogue is locked: until the commit, no event is accepted into a period that is closed.
+async fn advance(cx: &Cx, mut tx: TenantTx, batch: &[DueWork]) -> Result<()> {
+    if let Some(rating) = due_work::find_open(&mut tx, Kind::RateUnbilled.as_str()).await? {
+        // Events that wait may belong to the periods: they are counted first, and this work is claimed again.
+        drop(tx);
+        ingest::rate_unbilled(&cx.app, cx.scope).await?;
+        return complete(cx, &rating).await;
+    }
+    let ids: Vec<_> = batch.iter().map(|work| SubscriptionId::from_uuid(work.subject_id)).collect();
+    let by = batch.iter().map(|work| work.due_at).max().unwrap_or(cx.now);
+    subscriptions::advance(cx, &mut tx, &ids, by).await?;
+    due_work::complete_many(&mut tx, batch).await?;
+    Ok(tx.commit().await?)
 }
 
 async fn run_kind(cx: &Cx, mut tx: TenantTx, kind: Kind, work: &DueWork) -> Result<()> {
-    let subscription = SubscriptionId::from_uuid(work.subject_id);
     match kind {
-        Kind::OpenSubscription => {
+        Kind::AdvanceSubscription => advance(cx, tx, std::slice::from_ref(work)).await,
+        Kind::FinalizeInvoice => {
             due_work::complete(&mut tx, work).await?;
-            invoicing::open_subscription(cx, &mut tx, subscription, work.due_at).await?;
+            let invoice = InvoiceId::from_uuid(work.subject_id);
+            invoicing::finalize_due(cx, &mut tx, invoice, work.due_at).await?;
             Ok(tx.commit().await?)
         }
-        Kind::ClosePeriod => {
-            // From here until the commit, no event is accepted into the period that is closed.
+        Kind::BillLateUsage => {
             tx.lock_catalog().await?;
-            if let Some(rating) = due_work::find_open(&mut tx, Kind::RateUnbilled.as_str()).await? {
-                // Events that wait may belong to the period: they are counted first, and this work is claimed again.
-                drop(tx);
-                ingest::rate_unbilled(&cx.app, cx.scope).await?;
-                return complete(cx, &rating).await;
-            }
             due_work::complete(&mut tx, work).await?;
-            invoicing::close_period(cx, &mut tx, subscription, work.due_at).await?;
+            let subscription = SubscriptionId::from_uuid(work.subject_id);
+            billing::bill_late_usage(cx, &mut tx, subscription, work.due_at).await?;
+            Ok(tx.commit().await?)
+        }
+        Kind::CheckThresholds => {
+            due_work::complete(&mut tx, work).await?;
+            let subscription = SubscriptionId::from_uuid(work.subject_id);
+            billing::check_thresholds(cx, &mut tx, subscription, work.due_at).await?;
             Ok(tx.commit().await?)
         }
         Kind::CollectInvoice => {
@@ -196,9 +302,24 @@ async fn run_kind(cx: &Cx, mut tx: TenantTx, kind: Kind, work: &DueWork) -> Resu
             payments::collect(cx, InvoiceId::from_uuid(work.subject_id)).await?;
             complete(cx, work).await
         }
+        Kind::MigratePlan => {
+            lease(cx, tx, work).await?;
+            if plan_migrations::carry_on(cx, PlanMigrationId::from_uuid(work.subject_id)).await? {
+                return complete(cx, work).await;
+            }
+            // Planned anew, so that other work has its turn.
+            let mut tx = cx.begin().await?;
+            schedule(&mut tx, kind, work.subject_id, work.due_at).await?;
+            Ok(tx.commit().await?)
+        }
         Kind::ResolvePayment => {
             lease(cx, tx, work).await?;
             payments::resolve(cx, PaymentId::from_uuid(work.subject_id)).await?;
+            complete(cx, work).await
+        }
+        Kind::ResolveRefund => {
+            lease(cx, tx, work).await?;
+            refunds::resolve(cx, RefundId::from_uuid(work.subject_id)).await?;
             complete(cx, work).await
         }
         Kind::RateUnbilled => {
@@ -210,8 +331,9 @@ async fn run_kind(cx: &Cx, mut tx: TenantTx, kind: Kind, work: &DueWork) -> Resu
 }
 
 /// Ends the claim's transaction and keeps the work by a lease, so that nothing is locked during a call to the outside.
+/// Should this process end, the work is taken up again after the lease.
 async fn lease(cx: &Cx, mut tx: TenantTx, work: &DueWork) -> Result<()> {
-    let until = cx.now.saturating_add(LEASE).unwrap_or(cx.now);
+    let until = cx.now.saturating_add(cx.app.work_lease).unwrap_or(cx.now);
     due_work::lease(&mut tx, work, until).await?;
     Ok(tx.commit().await?)
 }

@@ -10,22 +10,31 @@ use utoipa::openapi::{
 
 const PROBLEM: &str = "#/components/schemas/ProblemView";
 
+/// Why money is given back.
+const REASONS: &[&str] = &["duplicate", "fraudulent", "order_change", "product_unsatisfactory", "other"];
 /// The words of a schema's field.
-const WORDS: [(&str, &str, &[&str]); 9] = [
+const WORDS: [(&str, &str, &[&str]); 16] = [
     ("AddPaymentMethod", "type", &["card", "bank_transfer", "paypal", "wallet"]),
+    ("CreateCoupon", "duration", &["once", "repeating", "forever"]),
+    ("CreateCreditNote", "reason", REASONS),
+    ("CreateCreditNote", "settle", &["refund", "balance"]),
     ("CreateMeter", "aggregation", &["count", "sum", "max", "unique_count", "latest"]),
     ("CreatePlan", "alignment", &["calendar", "anniversary"]),
     ("CreatePlan", "interval", &["day", "week", "month", "quarter", "year"]),
+    ("CreateRefund", "reason", REASONS),
+    ("DunningBody", "final_action", &["cancel", "mark_unpaid"]),
     ("EntitlementBody", "reset", &["hour", "day", "month", "period", "never"]),
     ("EntitlementBody", "window", &["fixed", "sliding"]),
     ("PriceBody", "charge_model", &["flat", "per_unit", "graduated", "volume", "package"]),
     ("PriceBody", "pay", &["advance", "arrears"]),
     ("ResultView", "status", &["accepted", "replayed", "unbilled", "conflict", "rejected"]),
+    ("UpdateTenant", "coupon_order", &["percent_before_fixed", "as_applied", "pro_rata_on_remaining"]),
+    ("UpdateTenant", "late_usage", &["next_invoice", "credit_note_and_reissue"]),
 ];
 /// The words of a query parameter.
 const QUERY_WORDS: [(&str, &[&str]); 2] = [
     ("results", &["all", "failures"]),
-    ("reason", &["unknown_meter", "unknown_customer", "no_subscription", "period_closed", "invalid_value"]),
+    ("reason", &["unknown_meter", "unknown_customer", "no_subscription", "invalid_value"]),
 ];
 
 /// Completes the collected document.

@@ -73,17 +73,31 @@ fn status(code: Code) -> StatusCode {
         | Code::MeterExists
         | Code::FeatureExists
         | Code::PlanExists
+        | Code::MigrationInProgress
         | Code::CustomerExists
         | Code::SubscriptionExists
         | Code::CustomerHasSubscription
         | Code::MeterInUse
+        | Code::CouponExists
+        | Code::CouponNotRedeemable
+        | Code::DiscountExists
+        | Code::TaxRateExists
+        | Code::TaxRateInUse
         | Code::EventConflict
         | Code::TestClockInUse
         | Code::InvoiceNotDraft
         | Code::InvoiceNotPayable
+        | Code::InvoiceNotVoidable
+        | Code::InvoiceNotSendable
+        | Code::NoEmail
+        | Code::SubscriptionState
         | Code::NoPaymentMethod
         | Code::PaymentUnknown
-        | Code::PaymentInProgress => StatusCode::CONFLICT,
+        | Code::PaymentInProgress
+        | Code::PaymentNotRefundable
+        | Code::InvoiceNotCreditable
+        | Code::CreditNoteTooLarge
+        | Code::RefundTooLarge => StatusCode::CONFLICT,
         Code::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Code::InvalidField
@@ -95,7 +109,7 @@ fn status(code: Code) -> StatusCode {
         | Code::TestClockTooFar => StatusCode::UNPROCESSABLE_ENTITY,
         Code::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
         Code::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
-        Code::Timeout | Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::Timeout | Code::Unavailable | Code::PdfNotBuilt => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
@@ -136,8 +150,12 @@ impl From<Error> for ApiError {
             Error::Db(_)
             | Error::Rate(_)
             | Error::Invoice(_)
+            | Error::Money(_)
             | Error::Period(_)
             | Error::StoredEvent(_)
+            | Error::TooManyGroups { .. }
+            | Error::Document(_)
+            | Error::Pdf(_)
             | Error::Internal(_) => failed(
                 Code::InternalError,
                 "something went wrong on our side; the request_id names it in our logs",

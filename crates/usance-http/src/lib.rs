@@ -4,8 +4,10 @@ mod api;
 mod document;
 mod error;
 mod extract;
+mod hosted;
 mod middleware;
 mod operations;
+mod pages;
 mod wire;
 
 use std::time::Duration;
@@ -45,6 +47,8 @@ pub(crate) struct HttpState {
             Lists are `{\"data\", \"has_more\", \"next_cursor\"}`. \
             Mutating requests take an `Idempotency-Key`; events are identified by their own id."
     ),
+    // Its route is that of the invoice itself.
+    paths(api::invoice_documents::get_invoice_pdf),
     security(("bearer" = []), ("api_key" = []))
 )]
 struct Description;
@@ -77,14 +81,26 @@ fn routes() -> OpenApiRouter<HttpState> {
         .routes(routes!(api::payment_methods::remove_payment_method))
         .routes(routes!(api::subscriptions::create_subscription, api::subscriptions::list_subscriptions))
         .routes(routes!(api::subscriptions::get_subscription))
+        .routes(routes!(api::subscriptions::change_subscription))
+        .routes(routes!(api::subscriptions::cancel_subscription))
+        .routes(routes!(api::subscriptions::uncancel_subscription))
+        .routes(routes!(api::subscriptions::pause_subscription))
+        .routes(routes!(api::subscriptions::resume_subscription))
         .routes(routes!(api::events::ingest_events, api::events::list_events))
         .routes(routes!(api::events::list_unbilled_events))
-        .routes(routes!(api::invoices::list_invoices))
-        .routes(routes!(api::invoices::get_invoice))
-        .routes(routes!(api::invoices::explain_invoice))
+        .routes(routes!(api::invoices::create_invoice, api::invoices::list_invoices))
+        .routes(routes!(api::invoices::preview_invoice))
+        .routes(routes!(api::invoice_documents::get_invoice))
+        .routes(routes!(api::explanations::explain_invoice))
         .routes(routes!(api::invoices::finalize_invoice))
         .routes(routes!(api::invoices::pay_invoice))
-        .routes(routes!(api::payments::list_payments));
+        .routes(routes!(api::invoice_documents::send_invoice))
+        .routes(routes!(api::invoices::void_invoice))
+        .routes(routes!(api::invoices::mark_invoice_uncollectible))
+        .routes(routes!(api::payments::list_payments))
+        .merge(credits())
+        .merge(commercial_terms())
+        .merge(selling());
     OpenApiRouter::with_openapi(Description::openapi())
         .nest("/api/v1", api)
         .routes(routes!(operations::health))
@@ -94,6 +110,46 @@ fn routes() -> OpenApiRouter<HttpState> {
         .routes(routes!(operations::openapi))
 }
 
+/// What is given back.
+fn credits() -> OpenApiRouter<HttpState> {
+    OpenApiRouter::new()
+        .routes(routes!(api::credit_notes::create_credit_note, api::credit_notes::list_credit_notes))
+        .routes(routes!(api::credit_notes::get_credit_note))
+        .routes(routes!(api::refunds::create_refund))
+        .routes(routes!(api::refunds::list_refunds))
+        .routes(routes!(api::refunds::get_refund))
+        .routes(routes!(api::credit_balances::get_credit_balance))
+}
+
+/// What a tenant sets once for all of its invoices.
+fn commercial_terms() -> OpenApiRouter<HttpState> {
+    OpenApiRouter::new()
+        .routes(routes!(api::tenant_profile::get_tenant, api::tenant_profile::update_tenant))
+        .routes(routes!(api::tenant_profile::get_tenant_logo))
+        .routes(routes!(api::coupons::create_coupon, api::coupons::list_coupons))
+        .routes(routes!(api::coupons::get_coupon, api::coupons::update_coupon, api::coupons::archive_coupon))
+        .routes(routes!(api::discounts::create_discount, api::discounts::list_discounts))
+        .routes(routes!(api::discounts::remove_discount))
+        .routes(routes!(api::tax_rates::create_tax_rate, api::tax_rates::list_tax_rates))
+        .routes(routes!(
+            api::tax_rates::get_tax_rate,
+            api::tax_rates::update_tax_rate,
+            api::tax_rates::archive_tax_rate
+        ))
+}
+
+/// What is sold beside plans, and what it would cost.
+fn selling() -> OpenApiRouter<HttpState> {
+    OpenApiRouter::new()
+        .routes(routes!(api::add_ons::create_add_on, api::add_ons::list_add_ons))
+        .routes(routes!(api::add_ons::get_add_on, api::add_ons::update_add_on, api::add_ons::archive_add_on))
+        .routes(routes!(api::plan_migrations::migrate_plan))
+        .routes(routes!(api::plan_migrations::get_plan_migration))
+        .routes(routes!(api::quotes::create_quote))
+        .routes(routes!(api::pricing::get_pricing))
+        .routes(routes!(api::pricing::get_public_pricing))
+}
+
 /// The service of the product. Paths are the same with and without a trailing slash.
 pub fn router(app: App, settings: HttpSettings) -> Router {
     let state = HttpState { app, settings };
@@ -101,6 +157,8 @@ pub fn router(app: App, settings: HttpSettings) -> Router {
     document::complete(&mut openapi);
     let routed = router
         .route("/", get(async || Redirect::temporary("/docs/")))
+        .route("/invoices/{token}", get(hosted::invoice))
+        .route("/invoices/{token}/pdf", get(hosted::invoice_pdf))
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::no_such_method)
         .layer(axum::Extension(operations::Document::new(&openapi)))

@@ -83,10 +83,15 @@ impl TestDatabase {
         sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
     }
 
+    /// A connection that row-level security does not stop, as only the superuser of the test's PostgreSQL has.
+    pub async fn connect_as_superuser(&self) -> PgConnection {
+        let options = PgConnectOptions::from_str(&self.url).unwrap().username("postgres");
+        PgConnection::connect_with(&options).await.unwrap()
+    }
+
     /// Reads one text past row-level security, as only the superuser of the test's PostgreSQL can.
     pub async fn text_as_superuser(&self, sql: &str) -> String {
-        let options = PgConnectOptions::from_str(&self.url).unwrap().username("postgres");
-        let mut connection = PgConnection::connect_with(&options).await.unwrap();
+        let mut connection = self.connect_as_superuser().await;
         let text: Option<String> =
             sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_one(&mut connection).await.unwrap().get(0);
         text.unwrap_or_default()

@@ -5,7 +5,10 @@ use std::sync::OnceLock;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 use usance::server::{Outside, RunningServer, start};
-use usance_app::config::{Settings, Sources};
+use usance_app::{
+    App,
+    config::{Settings, Sources},
+};
 
 use crate::{Client, TestDatabase};
 
@@ -45,6 +48,11 @@ impl TestServer {
             start(&settings, Outside::system(Some(metrics.clone())), CancellationToken::new()).await.unwrap();
         let client = Client::new(&server.base_url().unwrap());
         Self { client, database, server }
+    }
+
+    /// What the server's use cases run on.
+    pub fn app(&self) -> &App {
+        self.server.app()
     }
 
     /// Stops the server and checks what must hold in every database.

@@ -1,9 +1,16 @@
 //! Meters.
 
 use serde_json::json;
-use usance_core::{catalog::meter::Aggregation, ids::MeterId};
+use usance_core::{
+    catalog::{
+        meter::Aggregation,
+        rounding::{QuantityRounding, RoundingMode},
+    },
+    ids::MeterId,
+};
 use usance_db::{Page, PageRequest, TenantTx, catalog_versions, meters, meters::Meter};
 
+use super::filters::{SentFilters, check_group_by, read_filters};
 use crate::{
     Cx,
     error::{Code, Error, Faults, Result},
@@ -25,6 +32,23 @@ pub struct CreateMeter {
     pub aggregation: String,
     /// The property that carries the value.
     pub value_property: Option<String>,
+    /// The events that it measures; all of its type if absent.
+    pub filters: Option<SentFilters>,
+    /// The properties by which its usage can be told apart.
+    pub group_by: Option<Vec<String>>,
+    /// How the quantity of a period is rounded.
+    pub rounding: Option<SentRounding>,
+    /// Whether the value is carried over from period to period; false if absent.
+    pub recurring: Option<bool>,
+}
+
+/// A rounding as sent.
+#[derive(Debug)]
+pub struct SentRounding {
+    /// `half_up`, `ceil` or `floor`.
+    pub mode: String,
+    /// Digits after the point, below zero before it.
+    pub scale: i8,
 }
 
 /// Adds a meter. It counts events from now on, and those that waited for it.
@@ -65,6 +89,18 @@ fn read(cx: &Cx, input: CreateMeter) -> Result<Meter> {
         }
         (Some(_), Some(property)) => check_text(&mut faults, "/value_property", property),
     }
+    let filters = read_filters(&mut faults, "/filters", input.filters.unwrap_or_default());
+    let group_by = input.group_by.unwrap_or_default();
+    check_group_by(&mut faults, "/group_by", &group_by);
+    let rounding = read_rounding(&mut faults, input.rounding);
+    let recurring = input.recurring.unwrap_or_default();
+    if recurring && aggregation.is_some_and(|aggregation| !aggregation.can_recur()) {
+        faults.add(
+            "/recurring",
+            "not_allowed",
+            "an extreme or an average has nothing to carry over: leave it out",
+        );
+    }
     faults.check()?;
     Ok(Meter {
         id: MeterId::from_uuid(cx.app.ids.next()),
@@ -73,10 +109,27 @@ fn read(cx: &Cx, input: CreateMeter) -> Result<Meter> {
         event_type: input.event_type,
         aggregation: aggregation.ok_or(Error::Internal("the aggregation was checked"))?,
         value_property: input.value_property,
+        filters,
+        group_by,
+        rounding,
+        recurring,
         created_at: cx.now,
         updated_at: cx.now,
         archived_at: None,
     })
+}
+
+fn read_rounding(faults: &mut Faults, sent: Option<SentRounding>) -> Option<QuantityRounding> {
+    let sent = sent?;
+    let Some(mode) = RoundingMode::parse(&sent.mode) else {
+        faults.add("/rounding/mode", "unknown_rounding", "must be half_up, ceil or floor");
+        return None;
+    };
+    let rounding = QuantityRounding { mode, scale: sent.scale };
+    if !rounding.is_valid() {
+        faults.add("/rounding/scale", "out_of_range", "must be between -6 and 12");
+    }
+    Some(rounding)
 }
 
 /// Finds a meter by its code.

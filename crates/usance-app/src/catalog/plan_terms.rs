@@ -2,22 +2,21 @@
 
 use std::collections::HashSet;
 
-use serde_json::{Map, Value};
-use usance_core::{
-    catalog::price::PayTiming,
-    ids::PriceId,
-    period::{Alignment, IntervalUnit},
-};
+use usance_core::period::{Alignment, IntervalUnit};
 use usance_db::{
-    TenantTx, features, meters,
-    plans::{Entitlement, Price},
+    TenantTx, features,
+    plans::{Entitlement, PlanPolicies, Price},
+    tenant_profiles,
 };
 
+use super::{
+    plan_policies::{self, CreatePolicies},
+    plan_prices::{CreatePrice, read_price, refuse_overlaps},
+};
 use crate::{
     Cx,
     error::{Faults, Result},
-    fields::{check_code, check_optional_text, check_text, read_currency, read_decimal},
-    prices::{parameters, read_charge_model},
+    fields::{check_optional_text, read_currency, read_decimal},
 };
 
 const PRICES_MAX: usize = 100;
@@ -40,23 +39,8 @@ pub struct PlanTerms {
     pub prices: Vec<CreatePrice>,
     /// What the plan grants.
     pub entitlements: Vec<CreateEntitlement>,
-}
-
-/// A price as sent.
-#[derive(Debug, Clone)]
-pub struct CreatePrice {
-    /// Unique in the plan.
-    pub code: String,
-    /// For people; the code if absent.
-    pub name: Option<String>,
-    /// Code of the meter.
-    pub meter: Option<String>,
-    /// Which model.
-    pub charge_model: String,
-    /// The model's parameters.
-    pub parameters: Map<String, Value>,
-    /// `advance` or `arrears`; flat fees default to advance, usage to arrears.
-    pub pay: Option<String>,
+    /// What else decides money.
+    pub policies: CreatePolicies,
 }
 
 /// An entitlement as sent.
@@ -81,9 +65,11 @@ pub(super) async fn read(
     cx: &Cx,
     tx: &mut TenantTx,
     terms: &PlanTerms,
-) -> Result<(Vec<Price>, Vec<Entitlement>)> {
+) -> Result<(Vec<Price>, Vec<Entitlement>, PlanPolicies)> {
     let mut faults = Faults::default();
-    read_currency(&mut faults, "/currency", &terms.currency);
+    let currency = read_currency(&mut faults, "/currency", &terms.currency);
+    let profile = tenant_profiles::get(tx).await?;
+    let policies = plan_policies::read(&mut faults, &terms.policies, currency, &profile);
     if IntervalUnit::parse(&terms.interval).is_none() {
         faults.add("/interval", "unknown_interval", "must be day, week, month, quarter or year");
     }
@@ -101,8 +87,10 @@ pub(super) async fn read(
     }
     let mut prices = Vec::new();
     for (index, price) in terms.prices.iter().take(PRICES_MAX).enumerate() {
-        prices.extend(read_price(cx, tx, &mut faults, index, price).await?);
+        let pointer = format!("/prices/{index}");
+        prices.extend(read_price(cx, tx, &mut faults, (&pointer, index), price).await?);
     }
+    refuse_overlaps(&mut faults, &prices);
     refuse_repeated(&mut faults, "prices", "code", terms.prices.iter().map(|price| price.code.as_str()));
     let mut entitlements = Vec::new();
     for (index, entitlement) in terms.entitlements.iter().take(ENTITLEMENTS_MAX).enumerate() {
@@ -115,7 +103,7 @@ pub(super) async fn read(
         terms.entitlements.iter().map(|grant| grant.feature.as_str()),
     );
     faults.check()?;
-    Ok((prices, entitlements))
+    Ok((prices, entitlements, policies))
 }
 
 fn refuse_repeated<'a>(faults: &mut Faults, list: &str, field: &str, names: impl Iterator<Item = &'a str>) {
@@ -129,65 +117,6 @@ fn refuse_repeated<'a>(faults: &mut Faults, list: &str, field: &str, names: impl
             );
         }
     }
-}
-
-async fn read_price(
-    cx: &Cx,
-    tx: &mut TenantTx,
-    faults: &mut Faults,
-    index: usize,
-    input: &CreatePrice,
-) -> Result<Option<Price>> {
-    let pointer = format!("/prices/{index}");
-    check_code(faults, &format!("{pointer}/code"), &input.code);
-    let name = input.name.clone().unwrap_or_else(|| input.code.clone());
-    check_text(faults, &format!("{pointer}/name"), &name);
-    let Some(model) = read_charge_model(faults, &pointer, &input.charge_model, &input.parameters) else {
-        return Ok(None);
-    };
-
-    let meter = match &input.meter {
-        Some(code) => meters::find(tx, code).await?.filter(|meter| meter.archived_at.is_none()),
-        None => None,
-    };
-    match (&input.meter, &meter, model.is_usage()) {
-        (Some(_), None, _) => faults.add(
-            &format!("{pointer}/meter"),
-            "unknown_meter",
-            "there is no meter with this code: create it first",
-        ),
-        (None, _, true) => {
-            faults.add(&format!("{pointer}/meter"), "required", "a price by usage names its meter");
-        }
-        (Some(_), Some(_), false) => {
-            faults.add(&format!("{pointer}/meter"), "not_allowed", "a flat price has no meter: leave it out");
-        }
-        (Some(_), Some(_), true) | (None, _, false) => {}
-    }
-    let default = if model.is_usage() { PayTiming::Arrears } else { PayTiming::Advance };
-    let pay = input.pay.as_deref().map_or(Some(default), PayTiming::parse);
-    match pay {
-        None => faults.add(&format!("{pointer}/pay"), "unknown_pay", "must be advance or arrears"),
-        Some(PayTiming::Advance) if model.is_usage() => {
-            faults.add(
-                &format!("{pointer}/pay"),
-                "not_allowed",
-                "usage is known only after the period: use arrears",
-            );
-        }
-        Some(PayTiming::Advance | PayTiming::Arrears) => {}
-    }
-    Ok(Some(Price {
-        id: PriceId::from_uuid(cx.app.ids.next()),
-        position: i16::try_from(index).unwrap_or(i16::MAX),
-        code: input.code.clone(),
-        name,
-        meter_id: meter.as_ref().map(|meter| meter.id),
-        meter_code: meter.map(|meter| meter.code),
-        charge_model: model.kind().to_owned(),
-        parameters: parameters(&model),
-        pay: pay.unwrap_or(default).as_str().to_owned(),
-    }))
 }
 
 async fn read_entitlement(

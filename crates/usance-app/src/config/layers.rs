@@ -15,7 +15,7 @@ use super::{Sources, error::SettingsError};
 pub const DEFAULTS: &str = include_str!("default.toml");
 
 /// Every key of a settings file.
-pub(super) const KEYS: [&str; 16] = [
+pub(super) const KEYS: [&str; 19] = [
     "listen",
     "data_dir",
     "database_url",
@@ -23,6 +23,7 @@ pub(super) const KEYS: [&str; 16] = [
     "pg_bin",
     "secret_key",
     "secret_key_file",
+    "public_url",
     "role",
     "log",
     "log_format",
@@ -32,6 +33,8 @@ pub(super) const KEYS: [&str; 16] = [
     "ingest_batch_events",
     "ingest_queue_bytes",
     "work_interval_ms",
+    "work_lease_ms",
+    "workers",
 ];
 
 /// The merged settings. The origin of a value is the place to name in an error; a default has none.

@@ -8,6 +8,7 @@ mod layers;
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
+use usance_core::invoice::document::WebAddress;
 
 pub use error::SettingsError;
 pub use layers::DEFAULTS;
@@ -77,8 +78,14 @@ pub struct Settings {
     pub ingest_batch_events: usize,
     /// Bytes of usage events that may wait, 64 MiB by default.
     pub ingest_queue_bytes: usize,
+    /// Where customers reach the server, without a slash at its end; absent if links are paths.
+    pub public_url: Option<String>,
     /// How often the worker looks for due work unasked, every second by default.
     pub work_interval: Duration,
+    /// How long a worker keeps work that calls the outside world, a minute by default.
+    pub work_lease: Duration,
+    /// Workers of the process, 2 by default.
+    pub workers: usize,
 }
 
 impl Settings {
@@ -124,6 +131,11 @@ impl Settings {
                 "a whole number of bytes, at least 16777216",
                 within(REQUEST_BYTES_MAX, usize::MAX),
             )?,
+            public_url: layers.find(
+                "public_url",
+                "an address that begins with https:// or http://, such as https://billing.example.com",
+                parse_public_url,
+            )?,
             work_interval: layers
                 .parse(
                     "work_interval_ms",
@@ -131,6 +143,14 @@ impl Settings {
                     within(10, 60_000),
                 )
                 .map(Duration::from_millis)?,
+            work_lease: layers
+                .parse(
+                    "work_lease_ms",
+                    "a whole number of milliseconds from 100 to 3600000",
+                    within(100, 3_600_000),
+                )
+                .map(Duration::from_millis)?,
+            workers: layers.parse("workers", "a whole number from 1 to 16", within(1, 16))?,
         })
     }
 
@@ -146,6 +166,11 @@ impl Settings {
 
 fn within<T: FromStr + PartialOrd + Copy>(min: T, max: T) -> impl Fn(&str) -> Option<T> {
     move |text| text.parse().ok().filter(|number| (min..=max).contains(number))
+}
+
+fn parse_public_url(text: &str) -> Option<String> {
+    let address = WebAddress::parse(text).filter(|it| !it.as_str().contains(['?', '#']))?;
+    Some(address.as_str().trim_end_matches('/').to_owned())
 }
 
 fn parse_role(text: &str) -> Option<Role> {

@@ -61,6 +61,7 @@ fn without_any_source_the_defaults_apply() {
     assert!(settings.database_url.is_none());
     assert!(settings.pg_bin.is_none());
     assert!(settings.secret_key.is_none());
+    assert!(settings.public_url.is_none());
     assert_eq!(settings.role, Role::All);
     assert_eq!(settings.log, "info,sqlx=warn");
     assert_eq!(settings.log_format, LogFormat::Text);
@@ -70,6 +71,8 @@ fn without_any_source_the_defaults_apply() {
     assert_eq!(settings.ingest_batch_events, 5000);
     assert_eq!(settings.ingest_queue_bytes, 64 * 1024 * 1024);
     assert_eq!(settings.work_interval, Duration::from_secs(1));
+    assert_eq!(settings.work_lease, Duration::from_mins(1));
+    assert_eq!(settings.workers, 2);
 }
 
 #[test]
@@ -204,6 +207,14 @@ fn an_error_names_the_place_and_what_is_accepted() {
             "USANCE_INGEST_QUEUE_BYTES must be a whole number of bytes, at least 16777216",
         ),
         (
+            refusal(&[], None, &[("USANCE_WORK_LEASE_MS", "99")]),
+            "USANCE_WORK_LEASE_MS must be a whole number of milliseconds from 100 to 3600000",
+        ),
+        (
+            refusal(&[], None, &[("USANCE_WORKERS", "0")]),
+            "USANCE_WORKERS must be a whole number from 1 to 16",
+        ),
+        (
             refusal(&[], Some(file.path()), &[]),
             &format!(
                 "work_interval_ms in {} must be a whole number of milliseconds from 10 to 60000",
@@ -239,4 +250,17 @@ fn a_file_that_is_absent_or_no_toml_is_refused_with_the_line() {
 
     assert_eq!(absent, "the settings file /nowhere/usance.toml cannot be read");
     assert!(malformed.contains(file.text()) && malformed.contains("line 2"), "{malformed}");
+}
+
+#[test]
+fn the_public_address_is_one_of_the_web_and_loses_its_slash() {
+    let settings = load(&[], None, &[("USANCE_PUBLIC_URL", "https://billing.example.com/")]).unwrap();
+
+    assert_eq!(settings.public_url.as_deref(), Some("https://billing.example.com"));
+    for refused in ["billing.example.com", "javascript:alert(1)", "https://x.example/?a=b"] {
+        assert!(
+            refusal(&[], None, &[("USANCE_PUBLIC_URL", refused)]).starts_with("USANCE_PUBLIC_URL"),
+            "{refused}"
+        );
+    }
 }

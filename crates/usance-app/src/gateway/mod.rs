@@ -5,7 +5,10 @@ pub mod sandbox;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use usance_core::{ids::PaymentId, money::Money};
+use usance_core::{
+    ids::{PaymentId, RefundId},
+    money::Money,
+};
 
 use crate::error::{Code, Error, Result};
 
@@ -63,7 +66,7 @@ pub struct ChargeRequest {
     pub amount: Money,
 }
 
-/// The failure code of a charge that never reached the gateway, so that it may be made anew.
+/// The failure code of a charge or refund that never reached the gateway, so that it may be made anew.
 pub const NOT_RECEIVED: &str = "not_received";
 
 /// What became of a charge.
@@ -83,7 +86,35 @@ pub enum ChargeOutcome {
     Unknown,
 }
 
-/// Collects payments. A call never runs inside a database transaction.
+/// A refund to be made.
+#[derive(Debug, Clone)]
+pub struct RefundRequest {
+    /// The same for every attempt at the same refund: the gateway pays the money back once.
+    pub idempotency_key: RefundId,
+    /// The gateway's name for the charge.
+    pub charge: String,
+    /// How much of it.
+    pub amount: Money,
+}
+
+/// What became of a refund.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RefundOutcome {
+    /// The money is on its way to the customer.
+    Succeeded {
+        /// The gateway's name for the refund.
+        reference: String,
+    },
+    /// The money was not paid back and will not be.
+    Declined {
+        /// Why, as a word.
+        code: String,
+    },
+    /// The gateway did not answer: the money may have been paid back. Only a look-up tells.
+    Unknown,
+}
+
+/// Collects payments and pays them back. A call never runs inside a database transaction.
 pub trait PaymentGateway: Send + Sync {
     /// The word in the database.
     fn name(&self) -> &'static str;
@@ -101,6 +132,13 @@ pub trait PaymentGateway: Send + Sync {
     /// Looks up what became of a charge whose answer was lost. A charge that never arrived is
     /// declined as [`NOT_RECEIVED`].
     fn look_up(&self, request: ChargeRequest) -> BoxFuture<'_, ChargeOutcome>;
+
+    /// Pays money back.
+    fn refund(&self, request: RefundRequest) -> BoxFuture<'_, RefundOutcome>;
+
+    /// Looks up what became of a refund whose answer was lost. A refund that never arrived is
+    /// declined as [`NOT_RECEIVED`].
+    fn look_up_refund(&self, request: RefundRequest) -> BoxFuture<'_, RefundOutcome>;
 }
 
 /// The gateways of this installation.

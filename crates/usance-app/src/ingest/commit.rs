@@ -1,6 +1,9 @@
 //! One transaction for the events of many requests.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use usance_core::{
@@ -11,6 +14,7 @@ use usance_core::{
 use usance_db::{
     DbError, Scope, WriterTx,
     ingest::{self, EventColumns, EventRow, KeyColumns, UnbilledRow},
+    late_usage::LateStretch,
     usage_folds::{self, BucketKey},
 };
 use uuid::Uuid;
@@ -19,6 +23,7 @@ use crate::App;
 
 use super::{
     EventStatus, Incoming, ParsedEvent, Receipt, Submission,
+    late::{self, Candidate},
     resolve::{Images, Names, Resolved, Unresolved},
 };
 
@@ -27,9 +32,21 @@ struct Entry<'a> {
     scope: Scope,
     event: &'a ParsedEvent,
     occurred_at: Timestamp,
-    verdict: Result<Resolved, UnbilledReason>,
+    verdict: Verdict,
     /// Request and place in it.
     place: (usize, usize),
+}
+
+/// What becomes of an event that is new.
+enum Verdict {
+    /// It counts.
+    Counted(Resolved),
+    /// It counts, and settled stretches are rated again.
+    Late(Resolved, Vec<LateStretch>),
+    /// No open stretch counts it; whether a settled one does is not known yet.
+    NotOpen(Box<Resolved>),
+    /// It waits.
+    Unbilled(UnbilledReason),
 }
 
 impl Entry<'_> {
@@ -52,14 +69,66 @@ pub(super) async fn commit(
     images.refresh(&mut tx, &names).await?;
     let (mut receipts, mut entries) = resolve(images, batch, received_at);
     recognise_rejected(&mut tx, batch, &mut receipts).await?;
+    find_late(&mut tx, &mut entries, &mut receipts).await?;
     // One order of locking for all writers. Of two events with one id, the first one sent comes first.
     entries.sort_by_key(|entry| (entry.key(), entry.place));
     let claimed = claim(&mut tx, &entries, &mut receipts).await?;
     let fresh: Vec<&Entry<'_>> =
         entries.iter().zip(claimed).filter_map(|(entry, claimed)| claimed.then_some(entry)).collect();
     store(&mut tx, &fresh, received_at).await?;
+    mark_late(&mut tx, images, &fresh, received_at).await?;
     tx.commit().await?;
     Ok(receipts)
+}
+
+/// Decides about the events that no open stretch counts: they belong to a settled one, or to none.
+async fn find_late(
+    tx: &mut WriterTx,
+    entries: &mut [Entry<'_>],
+    receipts: &mut [Vec<Receipt>],
+) -> Result<(), DbError> {
+    let mut candidates = Vec::new();
+    let mut indices = Vec::new();
+    for (index, entry) in entries.iter().enumerate() {
+        if let Verdict::NotOpen(resolved) = &entry.verdict {
+            let subscription = entry.event.subscription.as_deref();
+            candidates.push(Candidate { scope: entry.scope, at: entry.occurred_at, subscription, resolved });
+            indices.push(index);
+        }
+    }
+    if candidates.is_empty() {
+        return Ok(());
+    }
+    let mut found = late::find_stretches(tx, &candidates).await?;
+    drop(candidates);
+    for (candidate, index) in indices.into_iter().enumerate() {
+        let entry = &mut entries[index];
+        let no_subscription = Verdict::Unbilled(UnbilledReason::NoSubscription);
+        entry.verdict =
+            match (std::mem::replace(&mut entry.verdict, no_subscription), found.remove(&candidate)) {
+                (Verdict::NotOpen(resolved), Some(stretches)) => Verdict::Late(*resolved, stretches),
+                (Verdict::NotOpen(_), None) => Verdict::Unbilled(UnbilledReason::NoSubscription),
+                (verdict, _) => verdict,
+            };
+        receipts[entry.place.0][entry.place.1] = receipt_of(entry.event, &entry.verdict);
+    }
+    Ok(())
+}
+
+async fn mark_late(
+    tx: &mut WriterTx,
+    images: &Images,
+    fresh: &[&Entry<'_>],
+    received_at: Timestamp,
+) -> Result<(), DbError> {
+    let mut marks = Vec::new();
+    for entry in fresh {
+        if let Verdict::Late(_, stretches) = &entry.verdict {
+            let now = images.test_clock(entry.scope).unwrap_or(received_at);
+            marks.extend(stretches.iter().map(|stretch| (entry.scope, *stretch, now)));
+        }
+    }
+    late::mark(tx, &marks).await
 }
 
 /// The customers that the events of each tenant name.
@@ -106,7 +175,7 @@ fn resolve<'a>(
     (receipts, entries)
 }
 
-type Admitted = (Timestamp, Result<Resolved, UnbilledReason>);
+type Admitted = (Timestamp, Verdict);
 
 fn admit(
     images: &Images,
@@ -126,8 +195,9 @@ fn admit(
         subscription: event.subscription.as_deref(),
     };
     match images.resolve(scope, &names, occurred_at, &event.properties) {
-        Ok(resolved) => Ok((occurred_at, Ok(resolved))),
-        Err(Unresolved::Unbilled(reason)) => Ok((occurred_at, Err(reason))),
+        Ok(resolved) => Ok((occurred_at, Verdict::Counted(resolved))),
+        Err(Unresolved::NotOpen(resolved)) => Ok((occurred_at, Verdict::NotOpen(resolved))),
+        Err(Unresolved::Unbilled(reason)) => Ok((occurred_at, Verdict::Unbilled(reason))),
         Err(Unresolved::Rejected(reason)) => Err(reason),
     }
 }
@@ -136,10 +206,13 @@ fn rejected(id: Option<String>, reason: RejectReason) -> Receipt {
     Receipt { id, status: EventStatus::Rejected(reason), meters: [].into() }
 }
 
-fn receipt_of(event: &ParsedEvent, verdict: &Result<Resolved, UnbilledReason>) -> Receipt {
+fn receipt_of(event: &ParsedEvent, verdict: &Verdict) -> Receipt {
     let (status, meters) = match verdict {
-        Ok(resolved) => (EventStatus::Accepted, resolved.meters.codes.clone()),
-        Err(reason) => (EventStatus::Unbilled(*reason), [].into()),
+        Verdict::Counted(resolved) | Verdict::Late(resolved, _) => {
+            (EventStatus::Accepted, Arc::clone(&resolved.codes))
+        }
+        Verdict::NotOpen(_) => (EventStatus::Unbilled(UnbilledReason::NoSubscription), [].into()),
+        Verdict::Unbilled(reason) => (EventStatus::Unbilled(*reason), [].into()),
     };
     Receipt { id: Some(event.id.clone()), status, meters }
 }
@@ -241,7 +314,7 @@ async fn store(tx: &mut WriterTx, entries: &[&Entry<'_>], received_at: Timestamp
     for entry in entries {
         let event = entry.event;
         match &entry.verdict {
-            Ok(resolved) => counted.push(Counted {
+            Verdict::Counted(resolved) | Verdict::Late(resolved, _) => counted.push(Counted {
                 scope: entry.scope,
                 resolved,
                 event: EventRow {
@@ -252,7 +325,7 @@ async fn store(tx: &mut WriterTx, entries: &[&Entry<'_>], received_at: Timestamp
                     properties: event.properties.canonical(),
                 },
             }),
-            Err(reason) => unbilled.push(UnbilledRow {
+            Verdict::NotOpen(_) | Verdict::Unbilled(_) => unbilled.push(UnbilledRow {
                 scope: entry.scope,
                 id_hash: event.identity.id_hash,
                 id: event.id.clone(),
@@ -261,7 +334,14 @@ async fn store(tx: &mut WriterTx, entries: &[&Entry<'_>], received_at: Timestamp
                 subscription: event.subscription.clone(),
                 occurred_at: entry.occurred_at,
                 properties: event.properties.canonical().to_owned(),
-                reason: reason.as_str().to_owned(),
+                reason: match entry.verdict {
+                    Verdict::Unbilled(reason) => reason,
+                    Verdict::Counted(_) | Verdict::Late(..) | Verdict::NotOpen(_) => {
+                        UnbilledReason::NoSubscription
+                    }
+                }
+                .as_str()
+                .to_owned(),
             }),
         }
     }
@@ -318,17 +398,21 @@ impl Folds {
     fn add(&mut self, counted: &Counted<'_>) {
         let event = &counted.event;
         let customer: CustomerId = counted.resolved.customer;
-        for (meter, value) in counted.resolved.meters.meters.iter().zip(&counted.resolved.values) {
+        for (meter, value) in counted.resolved.values() {
             let key = BucketKey {
                 scope: counted.scope,
                 customer,
                 meter: meter.id,
                 bucket_start: bucket_start(event.occurred_at),
             };
-            let fold = BucketFold::of(meter.aggregation, event.occurred_at, event.id_hash, *value);
+            let fold = BucketFold::of(meter.aggregation, event.occurred_at, event.id_hash, value);
             let buckets = match meter.aggregation {
-                Aggregation::Count | Aggregation::Sum | Aggregation::UniqueCount => &mut self.sums,
-                Aggregation::Max | Aggregation::Latest => &mut self.extremes,
+                Aggregation::Count
+                | Aggregation::Sum
+                | Aggregation::Average
+                | Aggregation::WeightedSum
+                | Aggregation::UniqueCount => &mut self.sums,
+                Aggregation::Max | Aggregation::Min | Aggregation::Latest => &mut self.extremes,
             };
             match buckets.get_mut(&key) {
                 Some(total) => {
@@ -341,7 +425,7 @@ impl Folds {
                 }
             }
             if let MeterValue::Hash(hash) = value {
-                self.values.insert((key, *hash));
+                self.values.insert((key, hash));
             }
         }
     }

@@ -5,6 +5,7 @@
 //! are bounded: beyond the bound a request is refused at once, so that memory never grows with load.
 
 mod commit;
+mod late;
 mod parse;
 mod resolve;
 mod unbilled;

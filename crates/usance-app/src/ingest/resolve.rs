@@ -5,12 +5,14 @@ use std::{collections::HashMap, sync::Arc};
 use jiff::Timestamp;
 use usance_core::{
     catalog::meter::Aggregation,
-    ids::{CustomerId, MeterId, SubscriptionId},
-    metering::{MeterValue, Properties, RejectReason, UnbilledReason, meter_value},
+    ids::{CustomerId, MeterId, PlanVersionId, SubscriptionId},
+    metering::{
+        Filter, MeterValue, Properties, RejectReason, UnbilledReason, amount_value, matches_all, meter_value,
+    },
 };
 use usance_db::{
     DbError, Scope, WriterTx, catalog_versions,
-    ingest::{self, EventCustomer},
+    ingest::{self, EventCustomer, EventPrice},
 };
 
 /// Customers that one writer remembers; beyond that it starts anew.
@@ -24,6 +26,7 @@ pub(super) struct ImageMeter {
     pub(super) id: MeterId,
     pub(super) aggregation: Aggregation,
     value_property: Option<String>,
+    filters: Vec<Filter>,
 }
 
 /// The meters of one event type.
@@ -40,6 +43,7 @@ struct ImageSubscription {
     start_at: Timestamp,
     ended_at: Option<Timestamp>,
     open_from: Timestamp,
+    plan_version: PlanVersionId,
     meters: Vec<MeterId>,
 }
 
@@ -55,6 +59,8 @@ struct Image {
     version: i64,
     test_clock: Option<Timestamp>,
     meters: HashMap<String, Arc<TypeMeters>>,
+    /// The prices that read their amounts from the events.
+    event_prices: HashMap<PlanVersionId, Vec<EventPrice>>,
     /// By the names that events use. A name that nobody has is not remembered.
     customers: HashMap<String, Arc<ImageCustomer>>,
 }
@@ -74,15 +80,27 @@ pub(super) struct Names<'a> {
 #[derive(Debug)]
 pub(super) struct Resolved {
     pub(super) customer: CustomerId,
-    pub(super) meters: Arc<TypeMeters>,
-    pub(super) values: Vec<MeterValue>,
+    /// The codes of the meters that measure it.
+    pub(super) codes: Arc<[String]>,
+    type_meters: Arc<TypeMeters>,
+    /// By the place of the meter among those of the event's type.
+    values: Vec<(usize, MeterValue)>,
+}
+
+impl Resolved {
+    /// The meters that measure it, and what it means to each.
+    pub(super) fn values(&self) -> impl Iterator<Item = (&ImageMeter, MeterValue)> {
+        self.values.iter().filter_map(|(place, value)| Some((self.type_meters.meters.get(*place)?, *value)))
+    }
 }
 
 /// Why an event does not count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Unresolved {
     Rejected(RejectReason),
     Unbilled(UnbilledReason),
+    /// No open stretch of a subscription counts it; one that is settled may.
+    NotOpen(Box<Resolved>),
 }
 
 impl Images {
@@ -146,48 +164,104 @@ impl Images {
         let unbilled = |reason| Unresolved::Unbilled(reason);
         let image = self.0.get(&scope).ok_or(unbilled(UnbilledReason::UnknownMeter))?;
         let meters = image.meters.get(names.event_type).ok_or(unbilled(UnbilledReason::UnknownMeter))?;
-        let value =
-            |meter: &ImageMeter| meter_value(meter.aggregation, meter.value_property.as_deref(), properties);
-        let values =
-            meters.meters.iter().map(value).collect::<Result<Vec<_>, _>>().map_err(Unresolved::Rejected)?;
+        let values = meters.values(properties).map_err(Unresolved::Rejected)?;
+        if values.is_empty() {
+            return Err(unbilled(UnbilledReason::UnknownMeter));
+        }
         let customer =
             image.customers.get(names.customer).ok_or(unbilled(UnbilledReason::UnknownCustomer))?;
-        customer.check_billable(meters, names.subscription, at).map_err(unbilled)?;
-        Ok(Resolved { customer: customer.id, meters: Arc::clone(meters), values })
+        let resolved = Resolved {
+            customer: customer.id,
+            codes: meters.codes_of(&values),
+            type_meters: Arc::clone(meters),
+            values,
+        };
+        let Some(pricing) = customer.pricing(&resolved, names.subscription, at) else {
+            return Err(Unresolved::NotOpen(Box::new(resolved)));
+        };
+        for subscription in pricing {
+            image.check_amounts(subscription.plan_version, &resolved, properties)?;
+        }
+        Ok(resolved)
+    }
+}
+
+impl TypeMeters {
+    /// Reads the values of the meters that an event passes the filters of.
+    fn values(&self, properties: &Properties) -> Result<Vec<(usize, MeterValue)>, RejectReason> {
+        let matching =
+            self.meters.iter().enumerate().filter(|(_, meter)| matches_all(&meter.filters, properties));
+        let value = |(place, meter): (usize, &ImageMeter)| {
+            let value = meter_value(meter.aggregation, meter.value_property.as_deref(), properties)?;
+            Ok((place, value))
+        };
+        matching.map(value).collect()
+    }
+
+    fn codes_of(&self, values: &[(usize, MeterValue)]) -> Arc<[String]> {
+        if values.len() == self.meters.len() {
+            return Arc::clone(&self.codes);
+        }
+        values.iter().filter_map(|(place, _)| self.codes.get(*place).cloned()).collect()
     }
 }
 
 impl ImageCustomer {
-    /// An event is billable if a subscription that was active at its time prices one of its meters, and no period of such
-    /// a subscription that holds the event is invoiced already.
-    fn check_billable(
+    /// Finds what bills an event: the items of subscriptions that were active at its time and price one of its meters.
+    /// Nothing if there is none, or if a stretch that holds the event is settled already.
+    fn pricing(
         &self,
-        meters: &TypeMeters,
+        resolved: &Resolved,
         wanted: Option<&str>,
         at: Timestamp,
-    ) -> Result<(), UnbilledReason> {
+    ) -> Option<Vec<&ImageSubscription>> {
         let wanted = wanted.map(str::parse::<SubscriptionId>);
-        let mut pricing = self.subscriptions.iter().filter(|subscription| {
+        let is_pricing = |subscription: &&ImageSubscription| {
             subscription.start_at <= at
                 && subscription.ended_at.is_none_or(|ended_at| at < ended_at)
                 && wanted.as_ref().is_none_or(|wanted| wanted.as_ref() == Ok(&subscription.id))
-                && meters.meters.iter().any(|meter| subscription.meters.contains(&meter.id))
-        });
-        let first = pricing.next().ok_or(UnbilledReason::NoSubscription)?;
-        let open = std::iter::once(first).chain(pricing).all(|subscription| at >= subscription.open_from);
-        if open { Ok(()) } else { Err(UnbilledReason::PeriodClosed) }
+                && resolved.values().any(|(meter, _)| subscription.meters.contains(&meter.id))
+        };
+        let pricing: Vec<_> = self.subscriptions.iter().filter(is_pricing).collect();
+        let is_open = pricing.iter().all(|subscription| at >= subscription.open_from);
+        (is_open && !pricing.is_empty()).then_some(pricing)
     }
 }
 
 impl Image {
+    /// Sees to it that an event carries every amount that the prices of a plan version read from it.
+    fn check_amounts(
+        &self,
+        version: PlanVersionId,
+        resolved: &Resolved,
+        properties: &Properties,
+    ) -> Result<(), Unresolved> {
+        for price in self.event_prices.get(&version).into_iter().flatten() {
+            let is_measured = resolved.values().any(|(meter, _)| meter.id == price.meter);
+            if is_measured && matches_all(&price.filters, properties) {
+                amount_value(&price.amount_property, properties).map_err(Unresolved::Rejected)?;
+            }
+        }
+        Ok(())
+    }
+
     async fn load(tx: &mut WriterTx, scope: Scope, version: i64) -> Result<Self, DbError> {
         let mut meters: HashMap<String, (Vec<ImageMeter>, Vec<String>)> = HashMap::new();
         for meter in ingest::list_meters(tx, scope).await? {
             let aggregation = Aggregation::parse(&meter.aggregation)
                 .ok_or(DbError::Unreadable { column: "meters.aggregation" })?;
             let (of_type, codes) = meters.entry(meter.event_type).or_default();
-            of_type.push(ImageMeter { id: meter.id, aggregation, value_property: meter.value_property });
+            of_type.push(ImageMeter {
+                id: meter.id,
+                aggregation,
+                value_property: meter.value_property,
+                filters: meter.filters,
+            });
             codes.push(meter.code);
+        }
+        let mut event_prices: HashMap<PlanVersionId, Vec<EventPrice>> = HashMap::new();
+        for price in ingest::list_event_prices(tx, scope).await? {
+            event_prices.entry(price.plan_version).or_default().push(price);
         }
         let shared = |(meters, codes): (Vec<ImageMeter>, Vec<String>)| {
             Arc::new(TypeMeters { meters, codes: codes.into() })
@@ -196,6 +270,7 @@ impl Image {
             version,
             test_clock: ingest::find_test_clock(tx, scope).await?,
             meters: meters.into_iter().map(|(event_type, parts)| (event_type, shared(parts))).collect(),
+            event_prices,
             customers: HashMap::new(),
         })
     }
@@ -218,6 +293,7 @@ impl Image {
                 start_at: subscription.start_at,
                 ended_at: subscription.ended_at,
                 open_from: subscription.open_from,
+                plan_version: subscription.plan_version,
                 meters: subscription.meters,
             }));
         }

@@ -6,11 +6,13 @@ use usance_core::metering::{Properties, UnbilledReason};
 use usance_db::{
     DbError, Scope, WriterTx,
     ingest::{self, EventRow, UnbilledRow},
+    late_usage::LateStretch,
 };
 use uuid::Uuid;
 
 use super::{
     commit::{Counted, count},
+    late::{self, Candidate},
     resolve::{Images, Names, Resolved, Unresolved},
 };
 use crate::{App, error::Result};
@@ -45,14 +47,34 @@ async fn rate_some(
     images
         .refresh(tx, &HashMap::from([(scope, rows.iter().map(|row| row.customer.as_str()).collect())]))
         .await?;
+    let verdicts: Vec<_> = rows.iter().map(|row| resolve(&images, scope, row)).collect();
+    let (mut candidates, mut indices) = (Vec::new(), Vec::new());
+    for (index, (row, verdict)) in rows.iter().zip(&verdicts).enumerate() {
+        if let Err(Unresolved::NotOpen(resolved)) = verdict {
+            let subscription = row.subscription.as_deref();
+            candidates.push(Candidate { scope, at: row.occurred_at, subscription, resolved });
+            indices.push(index);
+        }
+    }
+    let found = late::find_stretches(tx, &candidates).await?;
+    let mut late: HashMap<usize, Vec<LateStretch>> =
+        found.into_iter().map(|(place, stretches)| (indices[place], stretches)).collect();
     let mut resolved = Vec::new();
-    for row in rows {
-        match resolve(&images, scope, &row) {
-            Ok(verdict) => resolved.push((row, verdict)),
-            Err(reason) if reason.as_str() != row.reason => {
-                ingest::set_unbilled_reason(tx, scope, row.id_hash, reason.as_str()).await?;
+    let mut marks = Vec::new();
+    let now = images.test_clock(scope).unwrap_or_else(|| app.now());
+    for (index, (row, verdict)) in rows.iter().zip(&verdicts).enumerate() {
+        match (verdict, late.remove(&index)) {
+            (Ok(verdict), _) => resolved.push((row, verdict)),
+            (Err(Unresolved::NotOpen(verdict)), Some(stretches)) => {
+                marks.extend(stretches.into_iter().map(|stretch| (scope, stretch, now)));
+                resolved.push((row, verdict));
             }
-            Err(_) => {}
+            (Err(unresolved), _) => {
+                let reason = reason(unresolved).as_str();
+                if reason != row.reason {
+                    ingest::set_unbilled_reason(tx, scope, row.id_hash, reason).await?;
+                }
+            }
         }
     }
     let id_hashes: Vec<Uuid> = resolved.iter().map(|(row, _)| row.id_hash).collect();
@@ -60,24 +82,27 @@ async fn rate_some(
     let counted =
         resolved.iter().map(|(row, verdict)| Counted { scope, resolved: verdict, event: event_row(row) });
     count(tx, counted.collect(), app.now()).await?;
+    late::mark(tx, &marks).await?;
     Ok(Some(last))
 }
 
-fn resolve(
-    images: &Images,
-    scope: Scope,
-    row: &UnbilledRow,
-) -> std::result::Result<Resolved, UnbilledReason> {
-    let properties = Properties::parse(&row.properties).map_err(|_| UnbilledReason::InvalidValue)?;
+fn reason(unresolved: &Unresolved) -> UnbilledReason {
+    match unresolved {
+        Unresolved::Unbilled(reason) => *reason,
+        Unresolved::NotOpen(_) => UnbilledReason::NoSubscription,
+        Unresolved::Rejected(_) => UnbilledReason::InvalidValue,
+    }
+}
+
+fn resolve(images: &Images, scope: Scope, row: &UnbilledRow) -> std::result::Result<Resolved, Unresolved> {
+    let properties =
+        Properties::parse(&row.properties).map_err(|_| Unresolved::Unbilled(UnbilledReason::InvalidValue))?;
     let names = Names {
         event_type: &row.event_type,
         customer: &row.customer,
         subscription: row.subscription.as_deref(),
     };
-    images.resolve(scope, &names, row.occurred_at, &properties).map_err(|unresolved| match unresolved {
-        Unresolved::Unbilled(reason) => reason,
-        Unresolved::Rejected(_) => UnbilledReason::InvalidValue,
-    })
+    images.resolve(scope, &names, row.occurred_at, &properties)
 }
 
 fn event_row(row: &UnbilledRow) -> EventRow<'_> {

@@ -1,22 +1,17 @@
 //! Customers.
 
-use std::{collections::BTreeMap, fmt};
-
 use axum::{Json, http::StatusCode, response::Response};
 use futures_util::FutureExt;
 use jiff::Timestamp;
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{Error as _, MapAccess, Visitor},
-};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use usance_app::customers::{self, Tax};
+use usance_app::{customers, tax::Tax};
 use usance_db::customers::Customer;
 use utoipa::ToSchema;
 
 use crate::{
     error::ApiResult,
-    extract::{Authorized, ListQuery, Mutation, NoBody, Path, Query, objects},
+    extract::{Authorized, ListQuery, Mutation, NoBody, Path, Query, Texts, objects},
     wire::{ListView, ProblemView},
 };
 
@@ -27,6 +22,8 @@ pub(crate) enum TaxBody {
     /// By these rates, each on every line: `{"rates": [{"name": "VAT", "percent": "19"}]}`.
     #[serde(deserialize_with = "objects")]
     Rates(Vec<TaxRateBody>),
+    /// By all tax rates of a region: `{"region": "eu"}`.
+    Region(String),
     /// `{"exempt": true}`.
     Exempt(bool),
 }
@@ -47,40 +44,10 @@ impl From<TaxBody> for Tax {
             TaxBody::Rates(rates) => {
                 Self::Rates(rates.into_iter().map(|rate| (rate.name, rate.percent)).collect())
             }
+            TaxBody::Region(region) => Self::Region(region),
             TaxBody::Exempt(true) => Self::Exempt,
             TaxBody::Exempt(false) => Self::Rates(Vec::new()),
         }
-    }
-}
-
-/// An object whose members are all strings: nothing is rounded on its way, and no member hides another.
-#[derive(Debug)]
-struct Texts(BTreeMap<String, String>);
-
-impl<'de> Deserialize<'de> for Texts {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(TextsVisitor).map(Self)
-    }
-}
-
-struct TextsVisitor;
-
-impl<'de> Visitor<'de> for TextsVisitor {
-    type Value = BTreeMap<String, String>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object of strings")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut texts = BTreeMap::new();
-        while let Some((name, text)) = map.next_entry::<String, String>()? {
-            if texts.contains_key(&name) {
-                return Err(A::Error::custom(format!("the member {name} is there twice")));
-            }
-            texts.insert(name, text);
-        }
-        Ok(texts)
     }
 }
 

@@ -272,7 +272,7 @@ pub(crate) struct UnbilledEventView {
     event_type: String,
     /// As sent.
     customer: String,
-    /// `unknown_meter`, `unknown_customer`, `no_subscription`, `period_closed` or `invalid_value`.
+    /// `unknown_meter`, `unknown_customer`, `no_subscription` or `invalid_value`.
     reason: String,
     #[schema(value_type = String, format = DateTime)]
     time: Timestamp,

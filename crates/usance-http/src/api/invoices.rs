@@ -3,23 +3,21 @@
 use axum::{Json, http::StatusCode, response::Response};
 use futures_util::FutureExt;
 use jiff::Timestamp;
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 use usance_app::{
+    Cx,
     error::{Error, Result},
-    invoicing::{self, ExplainedInvoice, InvoiceWithLines},
+    hosted_invoices::{self, HostedLinks},
+    invoicing::{self, InvoiceWithLines},
     payments,
 };
 use usance_core::{decimal::decimal_text, ids::InvoiceId};
-use usance_db::{
-    invoices::{EventSet, LineItem},
-    plans::Price,
-};
+use usance_db::line_items::LineItem;
 use utoipa::ToSchema;
 
 use crate::{
     error::ApiResult,
-    extract::{Authorized, CustomerQuery, ListQuery, Mutation, NoBody, Path, Query},
+    extract::{Authorized, CustomerQuery, ListQuery, Mutation, NoBody, Path, Query, objects},
     wire::{ListView, MoneyView, PeriodView, ProblemView},
 };
 
@@ -27,13 +25,21 @@ use crate::{
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct LineItemView {
     id: String,
-    /// Code of the price.
-    price: String,
+    /// `fee`, `usage`, `adjustment` (late usage of an earlier period), `credit` (a fee in advance that is given back),
+    /// `minimum`, `trial`, `one_off` or `progressive`.
+    kind: String,
+    /// Code of the price; absent of lines that no price makes.
+    price: Option<String>,
     description: String,
     period: PeriodView,
-    /// Decimal; 1 for a fixed fee.
+    /// Decimal; seats, or 1, for a fixed fee.
     quantity: String,
+    /// The part of a full period that is charged, such as `17/31`; absent for the whole.
+    share: Option<String>,
+    /// Before discount and tax.
     amount: MoneyView,
+    /// What coupons take off.
+    discount: MoneyView,
     tax: MoneyView,
 }
 
@@ -41,11 +47,14 @@ impl LineItemView {
     fn new(line: &LineItem, currency: &str) -> Self {
         Self {
             id: line.id.to_string(),
+            kind: line.kind.clone(),
             price: line.price_code.clone(),
             description: line.description.clone(),
             period: line.period.into(),
             quantity: decimal_text(line.quantity),
+            share: line.share.clone(),
             amount: MoneyView::new(line.amount_minor, currency),
+            discount: MoneyView::new(line.discount_minor, currency),
             tax: MoneyView::new(line.tax_minor, currency),
         }
     }
@@ -60,13 +69,26 @@ pub(crate) struct InvoiceView {
     /// `draft`, `finalized`, `paid`, `void` or `uncollectible`.
     status: String,
     customer: String,
-    subscription: String,
-    currency: String,
+    /// Absent of a one-off invoice.
+    subscription: Option<String>,
+    /// `subscription`, `one_off`, `progressive` or `late_usage`.
+    kind: String,
+    pub(super) currency: String,
     period: PeriodView,
     lines: Vec<LineItemView>,
+    /// The sum of the lines' amounts.
     subtotal: MoneyView,
+    discount: MoneyView,
     tax: MoneyView,
+    /// `exclusive`: the tax comes on top; `inclusive`: the amounts hold it already.
+    tax_behavior: String,
     total: MoneyView,
+    /// What was paid of it.
+    amount_paid: MoneyView,
+    /// What was taken from the customer's credit balance.
+    balance_applied: MoneyView,
+    /// What credit notes took off before it was paid.
+    amount_credited: MoneyView,
     /// What is still to be paid.
     amount_due: MoneyView,
     #[schema(value_type = String, format = DateTime)]
@@ -77,10 +99,32 @@ pub(crate) struct InvoiceView {
     due_at: Option<Timestamp>,
     #[schema(value_type = Option<String>, format = DateTime)]
     paid_at: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    voided_at: Option<Timestamp>,
+    /// When a draft becomes final by itself.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    finalize_at: Option<Timestamp>,
+    /// How often collecting it failed.
+    failed_attempts: i16,
+    memo: String,
+    /// When it was last sent to the customer.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    sent_at: Option<Timestamp>,
+    /// Where the customer reads it without a credential: anyone who has the address can. A path, if the server was not
+    /// told its public address. Absent of a draft.
+    hosted_url: Option<String>,
+    /// The same as PDF; absent of a draft, and if the server was built without PDF.
+    pdf_url: Option<String>,
 }
 
-impl From<&InvoiceWithLines> for InvoiceView {
-    fn from(with: &InvoiceWithLines) -> Self {
+impl InvoiceView {
+    /// Shows a stored invoice.
+    pub(crate) fn new(cx: &Cx, with: &InvoiceWithLines) -> Self {
+        Self::with_links(with, hosted_invoices::links(cx, &with.invoice))
+    }
+
+    fn with_links(with: &InvoiceWithLines, links: Option<HostedLinks>) -> Self {
+        let (hosted_url, pdf_url) = links.map_or((None, None), |links| (Some(links.page), links.pdf));
         let invoice = &with.invoice;
         let money = |amount_minor| MoneyView::new(amount_minor, &invoice.currency);
         let owed = matches!(invoice.status.as_str(), "draft" | "finalized" | "uncollectible");
@@ -89,121 +133,36 @@ impl From<&InvoiceWithLines> for InvoiceView {
             number: invoice.number.clone(),
             status: invoice.status.clone(),
             customer: invoice.customer_id.to_string(),
-            subscription: invoice.subscription_id.to_string(),
+            subscription: invoice.subscription_id.map(|id| id.to_string()),
+            kind: invoice.kind.clone(),
             currency: invoice.currency.clone(),
             period: invoice.period.into(),
             lines: with.lines.iter().map(|line| LineItemView::new(line, &invoice.currency)).collect(),
             subtotal: money(invoice.subtotal_minor),
+            discount: money(invoice.discount_minor),
             tax: money(invoice.tax_minor),
+            tax_behavior: invoice.tax_behavior.clone(),
             total: money(invoice.total_minor),
-            amount_due: money(if owed { invoice.total_minor - invoice.paid_minor } else { 0 }),
+            amount_paid: money(invoice.paid_minor),
+            balance_applied: money(invoice.balance_applied_minor),
+            amount_credited: money(invoice.credited_minor),
+            amount_due: money(if owed { invoice.amount_due_minor() } else { 0 }),
             created_at: invoice.created_at,
             finalized_at: invoice.finalized_at,
             due_at: invoice.due_at,
             paid_at: invoice.paid_at,
+            voided_at: invoice.voided_at,
+            finalize_at: invoice.finalize_at,
+            failed_attempts: invoice.failed_attempts,
+            memo: invoice.memo.clone(),
+            sent_at: invoice.sent_at,
+            hosted_url,
+            pdf_url,
         }
     }
 }
 
-impl From<InvoiceWithLines> for InvoiceView {
-    fn from(with: InvoiceWithLines) -> Self {
-        Self::from(&with)
-    }
-}
-
-/// The usage events behind a line.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct EventSetView {
-    count: i64,
-    #[schema(value_type = Option<String>, format = DateTime)]
-    first_at: Option<Timestamp>,
-    #[schema(value_type = Option<String>, format = DateTime)]
-    last_at: Option<Timestamp>,
-    /// Exclusive or over the first 16 bytes of SHA-256 of each event id, in hexadecimal: the same set of events gives the
-    /// same digest in any order.
-    digest: String,
-}
-
-impl From<EventSet> for EventSetView {
-    fn from(events: EventSet) -> Self {
-        Self {
-            count: events.count,
-            first_at: events.first_and_last_at.map(|at| at.0),
-            last_at: events.first_and_last_at.map(|at| at.1),
-            digest: events.digest.simple().to_string(),
-        }
-    }
-}
-
-/// How a line came about.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct LineExplanation {
-    /// Id of the line.
-    line: String,
-    /// Code of the price.
-    price: String,
-    charge_model: String,
-    /// Of the charge model.
-    #[schema(value_type = Object)]
-    parameters: Value,
-    quantity: String,
-    /// Major units, before the one rounding.
-    exact_amount: String,
-    amount: MoneyView,
-    /// `kind, from, up_to, quantity, unit, amount` per step; the amounts sum to `exact_amount`.
-    #[schema(value_type = Vec<Object>)]
-    arithmetic: Value,
-    /// `name, percent, amount_minor` per rate, on the rounded amount.
-    #[schema(value_type = Vec<Object>)]
-    taxes: Value,
-    /// Absent for a fixed fee.
-    events: Option<EventSetView>,
-}
-
-/// The plan version that priced an invoice.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct PlanReference {
-    code: String,
-    version: i32,
-}
-
-/// An invoice with everything that its numbers came from.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ExplanationView {
-    invoice: InvoiceView,
-    plan: PlanReference,
-    lines: Vec<LineExplanation>,
-}
-
-impl From<ExplainedInvoice> for ExplanationView {
-    fn from(explained: ExplainedInvoice) -> Self {
-        let invoice = InvoiceView::from(&explained.invoice);
-        let prices = &explained.plan.prices;
-        let lines = explained.invoice.lines.into_iter().map(|line| {
-            let price = prices.iter().find(|price| price.id == line.price_id);
-            explain_line(line, price, &invoice.currency)
-        });
-        let plan = PlanReference { code: explained.plan.plan.code, version: explained.plan.version.version };
-        Self { plan, lines: lines.collect(), invoice }
-    }
-}
-
-fn explain_line(line: LineItem, price: Option<&Price>, currency: &str) -> LineExplanation {
-    LineExplanation {
-        line: line.id.to_string(),
-        price: line.price_code,
-        charge_model: price.map(|price| price.charge_model.clone()).unwrap_or_default(),
-        parameters: price.map(|price| price.parameters.clone()).unwrap_or_default(),
-        quantity: decimal_text(line.quantity),
-        exact_amount: decimal_text(line.exact_amount),
-        amount: MoneyView::new(line.amount_minor, currency),
-        arithmetic: line.arithmetic,
-        taxes: line.taxes,
-        events: line.events.map(Into::into),
-    }
-}
-
-fn read_id(id: &str) -> Result<InvoiceId> {
+pub(super) fn read_id(id: &str) -> Result<InvoiceId> {
     id.parse().map_err(|_| Error::not_found("invoice"))
 }
 
@@ -218,7 +177,7 @@ pub(crate) async fn list_invoices(
 ) -> ApiResult<Json<ListView<InvoiceView>>> {
     let mut tx = cx.begin().await?;
     let page = invoicing::list(&mut tx, query.customer.as_deref(), query.page()?).await?;
-    Ok(Json(ListView::new(page, |with| with.invoice.id.uuid(), InvoiceView::from)))
+    Ok(Json(ListView::new(page, |with| with.invoice.id.uuid(), |with| InvoiceView::new(&cx, &with))))
 }
 
 /// List a customer's invoices
@@ -233,35 +192,7 @@ pub(crate) async fn list_customer_invoices(
 ) -> ApiResult<Json<ListView<InvoiceView>>> {
     let mut tx = cx.begin().await?;
     let page = invoicing::list(&mut tx, Some(&customer), query.page()?).await?;
-    Ok(Json(ListView::new(page, |with| with.invoice.id.uuid(), InvoiceView::from)))
-}
-
-/// Get an invoice
-#[utoipa::path(get, path = "/invoices/{id}", tag = "Invoices", params(("id" = String, Path, description = "Id of the invoice")), responses(
-    (status = 200, description = "The invoice", body = InvoiceView),
-    (status = "4XX", description = "Refused", body = ProblemView),
-))]
-pub(crate) async fn get_invoice(
-    Authorized(cx): Authorized,
-    Path(id): Path<String>,
-) -> ApiResult<Json<InvoiceView>> {
-    let mut tx = cx.begin().await?;
-    Ok(Json(invoicing::get(&mut tx, read_id(&id)?).await?.into()))
-}
-
-/// Explain an invoice
-///
-/// Price version, quantity, arithmetic step by step, and the set of events behind each line.
-#[utoipa::path(get, path = "/invoices/{id}/explain", tag = "Invoices", params(("id" = String, Path, description = "Id of the invoice")), responses(
-    (status = 200, description = "The explanation", body = ExplanationView),
-    (status = "4XX", description = "Refused", body = ProblemView),
-))]
-pub(crate) async fn explain_invoice(
-    Authorized(cx): Authorized,
-    Path(id): Path<String>,
-) -> ApiResult<Json<ExplanationView>> {
-    let mut tx = cx.begin().await?;
-    Ok(Json(invoicing::explain(&mut tx, read_id(&id)?).await?.into()))
+    Ok(Json(ListView::new(page, |with| with.invoice.id.uuid(), |with| InvoiceView::new(&cx, &with))))
 }
 
 /// Finalize a draft
@@ -277,7 +208,8 @@ pub(crate) async fn finalize_invoice(
 ) -> ApiResult<Response> {
     request
         .run(StatusCode::OK, move |cx, tx, _| {
-            async move { Ok(InvoiceView::from(invoicing::finalize(cx, tx, read_id(&id)?).await?)) }.boxed()
+            async move { Ok(InvoiceView::new(cx, &invoicing::finalize(cx, tx, read_id(&id)?).await?)) }
+                .boxed()
         })
         .await
 }
@@ -292,13 +224,138 @@ pub(crate) async fn finalize_invoice(
 ))]
 pub(crate) async fn pay_invoice(Path(id): Path<String>, request: Mutation<NoBody>) -> ApiResult<Response> {
     request
-        .run_in_steps(StatusCode::OK, move |cx: &usance_app::Cx, _| {
+        .run_in_steps(StatusCode::OK, move |cx: &Cx, _| {
             let cx = cx.clone();
             async move {
                 let id = read_id(&id)?;
                 payments::pay(&cx, id).await?;
                 let mut tx = cx.begin().await?;
-                Ok(InvoiceView::from(invoicing::get(&mut tx, id).await?))
+                Ok(InvoiceView::new(&cx, &invoicing::get(&mut tx, id).await?))
+            }
+            .boxed()
+        })
+        .await
+}
+
+/// Void an invoice
+///
+/// Withdraws an invoice that is not paid. What it took of coupons and of the customer's credit balance is given back.
+#[utoipa::path(post, path = "/invoices/{id}/void", tag = "Invoices", params(("id" = String, Path, description = "Id of the invoice")), responses(
+    (status = 200, description = "The invoice", body = InvoiceView),
+    (status = "4XX", description = "Refused", body = ProblemView),
+))]
+pub(crate) async fn void_invoice(Path(id): Path<String>, request: Mutation<NoBody>) -> ApiResult<Response> {
+    request
+        .run(StatusCode::OK, move |cx, tx, _| {
+            async move { Ok(InvoiceView::new(cx, &invoicing::void(cx, tx, read_id(&id)?).await?)) }.boxed()
+        })
+        .await
+}
+
+/// Mark an invoice as uncollectible
+///
+/// It is given up as a bad debt: it can still be paid, and is not collected by itself any more.
+#[utoipa::path(post, path = "/invoices/{id}/mark-uncollectible", tag = "Invoices", params(("id" = String, Path, description = "Id of the invoice")), responses(
+    (status = 200, description = "The invoice", body = InvoiceView),
+    (status = "4XX", description = "Refused", body = ProblemView),
+))]
+pub(crate) async fn mark_invoice_uncollectible(
+    Path(id): Path<String>,
+    request: Mutation<NoBody>,
+) -> ApiResult<Response> {
+    request
+        .run(StatusCode::OK, move |cx, tx, _| {
+            async move { Ok(InvoiceView::new(cx, &invoicing::mark_uncollectible(cx, tx, read_id(&id)?).await?)) }
+                .boxed()
+        })
+        .await
+}
+
+/// A line of a one-off invoice.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CreateLine {
+    /// For the customer to read.
+    description: String,
+    /// Decimal string; 1 if absent.
+    quantity: Option<String>,
+    /// Decimal string of major units; negative for a reduction.
+    unit: String,
+}
+
+/// A one-off invoice.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"customer": "acme", "lines": [{"description": "Onboarding", "quantity": "2", "unit": "150"}]}))]
+pub(crate) struct CreateInvoice {
+    /// Id or `external_id` of the customer; the invoice is in its currency.
+    customer: String,
+    /// At least one.
+    #[serde(deserialize_with = "objects")]
+    lines: Vec<CreateLine>,
+    /// For the customer to read.
+    memo: Option<String>,
+    /// Whether it is finalized at once; true if absent.
+    finalize: Option<bool>,
+}
+
+impl From<CreateInvoice> for invoicing::CreateInvoice {
+    fn from(body: CreateInvoice) -> Self {
+        let CreateInvoice { customer, lines, memo, finalize } = body;
+        let line = |CreateLine { description, quantity, unit }| invoicing::CreateLine {
+            description,
+            quantity,
+            unit,
+        };
+        Self { customer, lines: lines.into_iter().map(line).collect(), memo, finalize }
+    }
+}
+
+/// Make a one-off invoice
+#[utoipa::path(post, path = "/invoices", tag = "Invoices", request_body = CreateInvoice, responses(
+    (status = 201, description = "The invoice", body = InvoiceView),
+    (status = "4XX", description = "Refused", body = ProblemView),
+))]
+pub(crate) async fn create_invoice(request: Mutation<CreateInvoice>) -> ApiResult<Response> {
+    request
+        .run(StatusCode::CREATED, |cx, tx, body: CreateInvoice| {
+            async move { Ok(InvoiceView::new(cx, &invoicing::create(cx, tx, body.into()).await?)) }.boxed()
+        })
+        .await
+}
+
+/// Which invoice is to be computed.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"subscription": "sub_01kajh6q3ve5tr8w0mbn4ydc2g"}))]
+pub(crate) struct PreviewInvoice {
+    /// Id of the subscription.
+    subscription: String,
+}
+
+/// A computed invoice.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct InvoicePreview {
+    /// Absent if nothing would be charged.
+    invoice: Option<InvoiceView>,
+}
+
+/// Preview the next invoice
+///
+/// What the subscription's next due time will bring, by the usage until now. Nothing is stored, and the number is not
+/// taken.
+#[utoipa::path(post, path = "/invoices/preview", tag = "Invoices", request_body = PreviewInvoice, responses(
+    (status = 200, description = "The invoice as it would be now", body = InvoicePreview),
+    (status = "4XX", description = "Refused", body = ProblemView),
+))]
+pub(crate) async fn preview_invoice(request: Mutation<PreviewInvoice>) -> ApiResult<Response> {
+    request
+        .run_in_steps(StatusCode::OK, |cx, body: PreviewInvoice| {
+            async move {
+                let id = body.subscription.parse().map_err(|_| Error::not_found("subscription"))?;
+                let invoice =
+                    invoicing::preview(cx, id).await?.map(|with| InvoiceView::with_links(&with, None));
+                Ok(InvoicePreview { invoice })
             }
             .boxed()
         })

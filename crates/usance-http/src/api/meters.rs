@@ -4,7 +4,10 @@ use axum::{Json, http::StatusCode, response::Response};
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use usance_app::catalog::meters;
+use usance_app::catalog::{
+    SentFilters,
+    meters::{self, SentRounding},
+};
 use usance_db::meters::Meter;
 use utoipa::ToSchema;
 
@@ -25,16 +28,44 @@ pub(crate) struct CreateMeter {
     name: Option<String>,
     /// The type of the events that it measures.
     event_type: String,
-    /// `count`, `sum`, `max`, `unique_count` or `latest`.
+    /// `count`, `sum`, `max`, `min`, `average`, `unique_count`, `latest` or `weighted_sum`.
     aggregation: String,
     /// The property that carries the value; none for `count`.
     value_property: Option<String>,
+    /// The events that it measures, as the values of properties; all of its type if absent.
+    filters: Option<SentFilters>,
+    /// The properties by which its usage can be told apart.
+    group_by: Option<Vec<String>>,
+    /// How the quantity of a period is rounded; not at all if absent.
+    rounding: Option<RoundingBody>,
+    /// Whether the value is carried over from period to period; false if absent, and for `max`, `min` and `average`.
+    recurring: Option<bool>,
+}
+
+/// How a quantity is rounded.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"mode": "ceil", "scale": 0}))]
+pub(crate) struct RoundingBody {
+    /// `half_up`, `ceil` or `floor`.
+    mode: String,
+    /// Digits after the point, -6 to 12; below zero the zeros before it.
+    scale: i8,
 }
 
 impl From<CreateMeter> for meters::CreateMeter {
     fn from(body: CreateMeter) -> Self {
-        let CreateMeter { code, name, event_type, aggregation, value_property } = body;
-        Self { code, name, event_type, aggregation, value_property }
+        Self {
+            code: body.code,
+            name: body.name,
+            event_type: body.event_type,
+            aggregation: body.aggregation,
+            value_property: body.value_property,
+            filters: body.filters,
+            group_by: body.group_by,
+            rounding: body.rounding.map(|RoundingBody { mode, scale }| SentRounding { mode, scale }),
+            recurring: body.recurring,
+        }
     }
 }
 
@@ -56,6 +87,10 @@ pub(crate) struct MeterView {
     event_type: String,
     aggregation: &'static str,
     value_property: Option<String>,
+    filters: SentFilters,
+    group_by: Vec<String>,
+    rounding: Option<RoundingBody>,
+    recurring: bool,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     #[schema(value_type = String, format = DateTime)]
@@ -64,6 +99,10 @@ pub(crate) struct MeterView {
 
 impl From<Meter> for MeterView {
     fn from(meter: Meter) -> Self {
+        let filters = meter.filters.into_iter().map(|filter| (filter.property, filter.values));
+        let rounding = meter
+            .rounding
+            .map(|rounding| RoundingBody { mode: rounding.mode.as_str().to_owned(), scale: rounding.scale });
         Self {
             id: meter.id.to_string(),
             code: meter.code,
@@ -71,6 +110,10 @@ impl From<Meter> for MeterView {
             event_type: meter.event_type,
             aggregation: meter.aggregation.as_str(),
             value_property: meter.value_property,
+            filters: filters.collect(),
+            group_by: meter.group_by,
+            rounding,
+            recurring: meter.recurring,
             created_at: meter.created_at,
             updated_at: meter.updated_at,
         }

@@ -23,7 +23,8 @@ pub(crate) struct AddPaymentMethod {
     /// `card`, `bank_transfer`, `paypal` or `wallet`.
     #[serde(rename = "type")]
     kind: String,
-    /// The gateway's token. In test mode `tok_success`, `tok_decline` or `tok_timeout`.
+    /// The gateway's token. In test mode `tok_success`, `tok_decline`, `tok_timeout`, `tok_refund_decline` or
+    /// `tok_refund_timeout`.
     token: String,
 }
 

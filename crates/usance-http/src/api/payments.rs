@@ -24,6 +24,8 @@ pub(crate) struct PaymentView {
     /// `processing`, `succeeded`, `failed` or `unknown`.
     status: String,
     amount: MoneyView,
+    /// What of it was refunded or is on its way.
+    amount_refunded: MoneyView,
     gateway_reference: Option<String>,
     failure_code: Option<String>,
     #[schema(value_type = String, format = DateTime)]
@@ -40,6 +42,7 @@ impl From<Payment> for PaymentView {
             gateway: payment.gateway,
             status: payment.status,
             amount: MoneyView::new(payment.amount_minor, &payment.currency),
+            amount_refunded: MoneyView::new(payment.refunded_minor, &payment.currency),
             gateway_reference: payment.gateway_reference,
             failure_code: payment.failure_code,
             created_at: payment.created_at,

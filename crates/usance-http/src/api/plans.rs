@@ -1,107 +1,27 @@
 //! Plans.
 
-#![expect(clippy::disallowed_types, reason = "the derived schema of free members names every JSON type")]
-
 use axum::{Json, http::StatusCode, response::Response};
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-use usance_app::catalog::plans::{self, PlanAtVersion, PlanTerms};
+use usance_app::catalog::plans::{self, CreatePolicies, PlanAtVersion, PlanKind, PlanTerms};
 use usance_core::decimal::decimal_text;
-use usance_db::plans as rows;
 use utoipa::ToSchema;
 
+use super::plan_parts::{EntitlementBody, PriceBody, TrialBody};
 use crate::{
     error::ApiResult,
-    extract::{Authorized, ListQuery, Mutation, NoBody, Path, Query, objects, optional_objects},
+    extract::{
+        Authorized, ListQuery, Mutation, NoBody, Path, Query, objects, optional_object, optional_objects,
+    },
     wire::{ListView, ProblemView},
 };
 
-/// A price. Parameters by charge model, money as decimal strings in major units:
-/// `flat {amount}`, `per_unit {unit}`, `graduated` and `volume {tiers: [{up_to, unit, flat}]}`,
-/// `package {amount, package_size, free_units, rounding}`.
-#[derive(Debug, Clone, Deserialize, Serialize, ToSchema)]
-pub(crate) struct PriceBody {
-    /// Unique in the plan.
-    code: String,
-    /// On the invoice; the code if absent.
-    name: Option<String>,
-    /// Code of the meter; none for `flat`.
-    meter: Option<String>,
-    /// `flat`, `per_unit`, `graduated`, `volume` or `package`.
-    charge_model: String,
-    /// `advance` or `arrears`; `flat` defaults to advance, usage to arrears.
-    pay: Option<String>,
-    /// The model's parameters.
-    #[serde(flatten)]
-    parameters: Map<String, Value>,
-}
-
-impl From<PriceBody> for plans::CreatePrice {
-    fn from(body: PriceBody) -> Self {
-        let PriceBody { code, name, meter, charge_model, pay, parameters } = body;
-        Self { code, name, meter, charge_model, pay, parameters }
-    }
-}
-
-impl From<rows::Price> for PriceBody {
-    fn from(price: rows::Price) -> Self {
-        let parameters = price.parameters.as_object().cloned().unwrap_or_default();
-        Self {
-            code: price.code,
-            name: Some(price.name),
-            meter: price.meter_code,
-            charge_model: price.charge_model,
-            pay: Some(price.pay),
-            parameters,
-        }
-    }
-}
-
-/// What a plan grants: nothing but the feature (boolean), a value (static) or a limit (metered).
-#[derive(Debug, Clone, Deserialize, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct EntitlementBody {
-    /// Code of the feature.
-    feature: String,
-    /// Of a static entitlement.
-    value: Option<String>,
-    /// Of a metered entitlement, a decimal string.
-    limit: Option<String>,
-    /// `hour`, `day`, `month`, `period` or `never`; `period` if absent.
-    reset: Option<String>,
-    /// `fixed` or `sliding`; `fixed` if absent.
-    window: Option<String>,
-    /// Whether usage over the limit is refused; true if absent.
-    hard: Option<bool>,
-}
-
-impl From<EntitlementBody> for plans::CreateEntitlement {
-    fn from(body: EntitlementBody) -> Self {
-        let EntitlementBody { feature, value, limit, reset, window, hard } = body;
-        Self { feature, value, limit, reset, window, hard }
-    }
-}
-
-impl From<rows::Entitlement> for EntitlementBody {
-    fn from(row: rows::Entitlement) -> Self {
-        Self {
-            feature: row.feature,
-            value: row.value,
-            limit: row.usage_limit.map(decimal_text),
-            reset: Some(row.reset),
-            window: Some(row.time_window),
-            hard: Some(row.hard),
-        }
-    }
-}
-
-fn default_interval_count() -> u16 {
+pub(crate) fn default_interval_count() -> u16 {
     1
 }
 
-fn default_alignment() -> String {
+pub(crate) fn default_alignment() -> String {
     "calendar".to_owned()
 }
 
@@ -122,6 +42,8 @@ pub(crate) struct CreatePlan {
     description: Option<String>,
     /// Groups plans that differ only by interval or currency.
     family: Option<String>,
+    /// Whether the public pricing shows it; true if absent.
+    visible: Option<bool>,
     /// ISO 4217.
     currency: String,
     /// `day`, `week`, `month`, `quarter` or `year`.
@@ -137,6 +59,23 @@ pub(crate) struct CreatePlan {
     /// What the plan grants.
     #[serde(default, deserialize_with = "objects")]
     entitlements: Vec<EntitlementBody>,
+    /// `day_exclusive_end`, `day_inclusive`, `second` or `none`; the first if absent.
+    proration: Option<String>,
+    /// Whether the flat fee of the first tier is due at zero usage: `charge` or `skip`; charge if absent.
+    first_tier_flat: Option<String>,
+    /// `percent_before_fixed`, `as_applied` or `pro_rata_on_remaining`; the tenant's if absent.
+    coupon_order: Option<String>,
+    /// What becomes of usage that comes after its invoice: `next_invoice` or `credit_note_and_reissue`; the tenant's if absent.
+    late_usage: Option<String>,
+    /// A time before the first billing period.
+    #[serde(default, deserialize_with = "optional_object")]
+    trial: Option<TrialBody>,
+    /// The minimum commitment per full period, a decimal string of major units; what is missing is charged with the
+    /// period's end.
+    minimum: Option<String>,
+    /// Usage that crosses one of these amounts, in minor units, is invoiced at once.
+    #[serde(default)]
+    billing_thresholds: Vec<i64>,
 }
 
 impl From<CreatePlan> for plans::CreatePlan {
@@ -146,17 +85,36 @@ impl From<CreatePlan> for plans::CreatePlan {
             name,
             description,
             family,
+            visible,
             currency,
             interval,
             interval_count,
             alignment,
             prices,
             entitlements,
+            proration,
+            first_tier_flat,
+            coupon_order,
+            late_usage,
+            trial,
+            minimum,
+            billing_thresholds,
         } = body;
         let prices = prices.into_iter().map(Into::into).collect();
         let entitlements = entitlements.into_iter().map(Into::into).collect();
-        let terms = PlanTerms { currency, interval, interval_count, alignment, prices, entitlements };
-        Self { code, name, description, family, terms }
+        let trial = trial.map(Into::into);
+        let policies = CreatePolicies {
+            proration,
+            first_tier_flat,
+            coupon_order,
+            late_usage,
+            trial,
+            minimum,
+            billing_thresholds,
+        };
+        let terms =
+            PlanTerms { currency, interval, interval_count, alignment, prices, entitlements, policies };
+        Self { code, name, description, family, kind: PlanKind::Plan, visible, terms }
     }
 }
 
@@ -172,6 +130,8 @@ pub(crate) struct UpdatePlan {
     description: Option<String>,
     /// Groups plans that differ only by interval or currency.
     family: Option<String>,
+    /// Whether the public pricing shows it.
+    visible: Option<bool>,
     /// `day`, `week`, `month`, `quarter` or `year`.
     interval: Option<String>,
     /// Intervals per billing period.
@@ -183,35 +143,73 @@ pub(crate) struct UpdatePlan {
     /// All entitlements of the new version.
     #[serde(default, deserialize_with = "optional_objects")]
     entitlements: Option<Vec<EntitlementBody>>,
+    /// `day_exclusive_end`, `day_inclusive`, `second` or `none`.
+    proration: Option<String>,
+    /// `charge` or `skip`.
+    first_tier_flat: Option<String>,
+    /// `percent_before_fixed`, `as_applied` or `pro_rata_on_remaining`.
+    coupon_order: Option<String>,
+    /// `next_invoice` or `credit_note_and_reissue`.
+    late_usage: Option<String>,
+    /// The trial of the new version.
+    #[serde(default, deserialize_with = "optional_object")]
+    trial: Option<TrialBody>,
+    /// The minimum commitment per full period.
+    minimum: Option<String>,
+    /// All thresholds of the new version.
+    billing_thresholds: Option<Vec<i64>>,
 }
 
 impl UpdatePlan {
+    fn changes_policies(&self) -> bool {
+        self.proration.is_some()
+            || self.first_tier_flat.is_some()
+            || self.coupon_order.is_some()
+            || self.late_usage.is_some()
+            || self.trial.is_some()
+            || self.minimum.is_some()
+            || self.billing_thresholds.is_some()
+    }
+
     /// Completes the change of money with what the newest version says.
-    fn complete(self, current: PlanAtVersion) -> plans::UpdatePlan {
+    fn complete(self, current: &PlanAtVersion) -> plans::UpdatePlan {
         let changes_terms = self.interval.is_some()
             || self.interval_count.is_some()
             || self.alignment.is_some()
             || self.prices.is_some()
-            || self.entitlements.is_some();
+            || self.entitlements.is_some()
+            || self.changes_policies();
         let current_prices = || current.prices.iter().cloned().map(PriceBody::from).collect();
         let current_entitlements =
             || current.entitlements.iter().cloned().map(EntitlementBody::from).collect();
         let prices: Vec<PriceBody> = self.prices.unwrap_or_else(current_prices);
         let entitlements: Vec<EntitlementBody> = self.entitlements.unwrap_or_else(current_entitlements);
+        let before = current.version.policies.clone();
+        let policies = CreatePolicies {
+            trial: self.trial.or_else(|| TrialBody::of(&before)).map(Into::into),
+            proration: self.proration.or(Some(before.proration)),
+            first_tier_flat: self.first_tier_flat.or(Some(before.first_tier_flat)),
+            coupon_order: self.coupon_order.or(Some(before.coupon_order)),
+            late_usage: self.late_usage.or(Some(before.late_usage)),
+            minimum: self.minimum.or_else(|| before.minimum.map(decimal_text)),
+            billing_thresholds: self.billing_thresholds.unwrap_or(before.billing_thresholds),
+        };
         let terms = PlanTerms {
-            currency: current.version.currency,
-            interval: self.interval.unwrap_or(current.version.interval_unit),
+            currency: current.version.currency.clone(),
+            interval: self.interval.unwrap_or_else(|| current.version.interval_unit.clone()),
             interval_count: self
                 .interval_count
                 .unwrap_or_else(|| u16::try_from(current.version.interval_count).unwrap_or(1)),
-            alignment: self.alignment.unwrap_or(current.version.alignment),
+            alignment: self.alignment.unwrap_or_else(|| current.version.alignment.clone()),
             prices: prices.into_iter().map(Into::into).collect(),
             entitlements: entitlements.into_iter().map(Into::into).collect(),
+            policies,
         };
         plans::UpdatePlan {
             name: self.name,
             description: self.description,
             family: self.family,
+            visible: self.visible,
             terms: changes_terms.then_some(terms),
         }
     }
@@ -225,6 +223,7 @@ pub(crate) struct PlanView {
     name: String,
     description: String,
     family: Option<String>,
+    visible: bool,
     version: i32,
     currency: String,
     interval: String,
@@ -232,6 +231,13 @@ pub(crate) struct PlanView {
     alignment: String,
     prices: Vec<PriceBody>,
     entitlements: Vec<EntitlementBody>,
+    proration: String,
+    first_tier_flat: String,
+    coupon_order: String,
+    late_usage: String,
+    trial: Option<TrialBody>,
+    minimum: Option<String>,
+    billing_thresholds: Vec<i64>,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     #[schema(value_type = String, format = DateTime)]
@@ -240,12 +246,14 @@ pub(crate) struct PlanView {
 
 impl From<PlanAtVersion> for PlanView {
     fn from(at: PlanAtVersion) -> Self {
+        let policies = at.version.policies;
         Self {
             id: at.plan.id.to_string(),
             code: at.plan.code,
             name: at.plan.name,
             description: at.plan.description,
             family: at.plan.family,
+            visible: at.plan.visible,
             version: at.version.version,
             currency: at.version.currency,
             interval: at.version.interval_unit,
@@ -253,6 +261,13 @@ impl From<PlanAtVersion> for PlanView {
             alignment: at.version.alignment,
             prices: at.prices.into_iter().map(Into::into).collect(),
             entitlements: at.entitlements.into_iter().map(Into::into).collect(),
+            trial: TrialBody::of(&policies),
+            proration: policies.proration,
+            first_tier_flat: policies.first_tier_flat,
+            coupon_order: policies.coupon_order,
+            late_usage: policies.late_usage,
+            minimum: policies.minimum.map(decimal_text),
+            billing_thresholds: policies.billing_thresholds,
             created_at: at.plan.created_at,
             version_created_at: at.version.created_at,
         }
@@ -282,7 +297,7 @@ pub(crate) async fn list_plans(
     Query(query): Query<ListQuery>,
 ) -> ApiResult<Json<ListView<PlanView>>> {
     let mut tx = cx.begin().await?;
-    let page = plans::list(&mut tx, query.page()?).await?;
+    let page = plans::list(&mut tx, PlanKind::Plan, query.page()?).await?;
     Ok(Json(ListView::new(page, |at| at.plan.id.uuid(), PlanView::from)))
 }
 
@@ -296,7 +311,7 @@ pub(crate) async fn get_plan(
     Path(code): Path<String>,
 ) -> ApiResult<Json<PlanView>> {
     let mut tx = cx.begin().await?;
-    Ok(Json(plans::get(&mut tx, &code).await?.into()))
+    Ok(Json(plans::get(&mut tx, PlanKind::Plan, &code).await?.into()))
 }
 
 /// Change a plan
@@ -313,8 +328,9 @@ pub(crate) async fn update_plan(
     request
         .run(StatusCode::OK, move |cx, tx, body: UpdatePlan| {
             async move {
-                let current = plans::lock(tx, &code).await?;
-                Ok(PlanView::from(plans::update(cx, tx, &code, body.complete(current)).await?))
+                let current = plans::lock(tx, PlanKind::Plan, &code).await?;
+                let change = body.complete(&current);
+                Ok(PlanView::from(plans::update(cx, tx, current, change).await?))
             }
             .boxed()
         })
@@ -331,7 +347,7 @@ pub(crate) async fn update_plan(
 pub(crate) async fn archive_plan(Path(code): Path<String>, request: Mutation<NoBody>) -> ApiResult<Response> {
     request
         .run(StatusCode::NO_CONTENT, move |cx, tx, _| {
-            async move { plans::archive(cx, tx, &code).await }.boxed()
+            async move { plans::archive(cx, tx, PlanKind::Plan, &code).await }.boxed()
         })
         .await
 }

@@ -25,15 +25,27 @@ impl FromRequestParts<HttpState> for Authorized {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> ApiResult<Self> {
-        let credential = credential(&parts.headers)?;
-        let identity = authenticate(&state.app, credential).await?;
-        match identity.caller {
-            Caller::SecretKey(_) | Caller::Member(_) => {}
-            Caller::PublishableKey(_) => {
+        let AnyKey(cx) = AnyKey::from_request_parts(parts, state).await?;
+        match cx.caller {
+            Some(Caller::SecretKey(_) | Caller::Member(_)) => Ok(Self(cx)),
+            Some(Caller::PublishableKey(_)) | None => {
                 let detail = "a publishable key cannot do this: use a secret key, and only on a server";
-                return Err(Error::refused(Code::Forbidden, detail).into());
+                Err(Error::refused(Code::Forbidden, detail).into())
             }
         }
+    }
+}
+
+/// A caller with any valid credential, also a publishable key: it may read what a browser may see.
+#[derive(Debug)]
+pub(crate) struct AnyKey(pub(crate) Cx);
+
+impl FromRequestParts<HttpState> for AnyKey {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> ApiResult<Self> {
+        let credential = credential(&parts.headers)?;
+        let identity = authenticate(&state.app, credential).await?;
         let request_id = parts.extensions.get::<RequestId>().copied();
         let request_id = request_id.unwrap_or_else(|| RequestId::from_uuid(state.app.ids.next()));
         Ok(Self(Cx {

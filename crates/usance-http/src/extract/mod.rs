@@ -6,9 +6,10 @@ mod mutation;
 mod path;
 mod query;
 
-pub(crate) use auth::Authorized;
+pub(crate) use auth::{AnyKey, Authorized};
 pub(crate) use body::{
-    BodyLimits, from_json, objects, optional_objects, read_body, require_json, require_plain,
+    BodyLimits, Texts, change, from_json, objects, optional_object, optional_objects, read_body,
+    require_json, require_plain,
 };
 pub(crate) use mutation::{Mutation, NoBody};
 pub(crate) use path::Path;

@@ -80,6 +80,11 @@ fn read_key(value: &HeaderValue) -> Result<String> {
 }
 
 impl<T: Send + 'static> Mutation<T> {
+    /// What was sent.
+    pub(crate) fn body(&self) -> &T {
+        &self.body
+    }
+
     /// Runs the request in one transaction, at most once per idempotency key.
     pub(crate) async fn run<V, F>(self, status: StatusCode, run: F) -> ApiResult<Response>
     where

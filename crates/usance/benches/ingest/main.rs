@@ -8,9 +8,13 @@
 //! `cargo bench -p usance --bench ingest`, or with `-- --quick` for a first look.
 
 mod baseline;
+#[path = "../shared/cpu.rs"]
 mod cpu;
 mod events;
+#[path = "../shared/figures.rs"]
+mod figures;
 mod http;
+#[path = "../shared/instance.rs"]
 mod instance;
 mod load;
 mod options;

@@ -3,11 +3,12 @@
 use crate::baseline::{self, BareConnection};
 use crate::cpu::{CpuTime, Processes};
 use crate::events::{Events, Tally};
+use crate::figures::{facts, grouped};
 use crate::http::Target;
 use crate::instance::{BARE, Instance, PRODUCT};
 use crate::load::{Connection, Drive, drive};
 use crate::options::Options;
-use crate::report::{self, Figures, grouped};
+use crate::report::{self, Figures};
 use crate::server::{self, Server};
 use crate::{Load, Side, say};
 use anyhow::{Result, ensure};
@@ -36,7 +37,7 @@ struct Bench<'a> {
 /// Sets both sides up, runs all rounds, prints the figures and checks what is stored.
 pub(crate) async fn run(options: &Options, dir: &Path, instance: &mut Instance) -> Result<()> {
     let mut output = io::stdout();
-    writeln!(output, "{}", report::facts(dir, &instance.settings().await?))?;
+    writeln!(output, "{}", facts(dir, &instance.settings().await?))?;
 
     say("Starting the server, a tenant and its customers");
     let server = Server::start(&instance.url(PRODUCT), dir).await?;

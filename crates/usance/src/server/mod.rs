@@ -1,6 +1,7 @@
 //! The server: everything that runs in one process, started in order and stopped in order.
 
 mod database;
+mod pdf;
 mod secret_key;
 mod worker;
 
@@ -8,6 +9,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::serve::ListenerExt as _;
+use jiff::SignedDuration;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -17,6 +19,7 @@ use usance_app::{
     config::{Role, Settings},
     gateway::{Gateways, sandbox::SandboxGateway},
     ingest::{self, Ingest},
+    invoice_pdf::PdfRendering,
 };
 use usance_core::clock::{Clock, Random};
 use usance_http::HttpSettings;
@@ -113,7 +116,9 @@ async fn start_on(
     let (accepting, working) = (CancellationToken::new(), CancellationToken::new());
     ingest::spawn_writers(&app, queue, &writers);
     if settings.role != Role::Api {
-        workers.spawn(worker::run(app.clone(), settings.work_interval, working.clone()));
+        for _ in 0..settings.workers {
+            workers.spawn(worker::run(app.clone(), settings.work_interval, working.clone()));
+        }
     }
     if let Some(metrics) = metrics.clone() {
         workers.spawn(keep_up(metrics, working.clone()));
@@ -144,8 +149,12 @@ async fn build_app(
         keyring,
         key_cache: KeyCache::default(),
         password_hashing: PasswordHashing::default(),
-        gateways: Gateways::new(Arc::new(SandboxGateway)),
+        pdf: PdfRendering::new(pdf::RENDERER),
+        public_url: settings.public_url.clone(),
+        gateways: Gateways::new(Arc::new(SandboxGateway::default())),
         ingest,
+        // The settings allow far less than a duration can hold.
+        work_lease: settings.work_lease.try_into().unwrap_or(SignedDuration::MAX),
         work_added: Notify::new(),
         clock,
         random,

@@ -1,4 +1,5 @@
-//! The worker: looks for due work when it is told of some, and now and then unasked.
+//! A worker: looks for due work when it is told of some, and now and then unasked. A process has several; that nothing is
+//! done twice is the database's doing.
 
 use std::time::Duration;
 

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use usance_testkit::{Client, TestServer};
 
 /// A tenant with one of everything, and the addresses that name what it owns.
+#[expect(clippy::too_many_lines, reason = "one of everything is a long list")]
 async fn furnished(server: &TestServer, name: &str) -> (Client, Vec<(Method, String)>) {
     let client = server.client.tenant(name).await;
     client.prepare_starter_plan().await;
@@ -25,11 +26,24 @@ async fn furnished(server: &TestServer, name: &str) -> (Client, Vec<(Method, Str
         .await
         .expect(200);
     client.advance("2023-12-01T00:00:00Z").await;
+    client.post("/coupons", json!({ "code": "half", "percent": "50", "duration": "once" })).await.expect(201);
+    let discount = client.post("/customers/acme/discounts", json!({ "coupon": "half" })).await.expect(201);
+    client.post("/tax-rates", json!({ "code": "vat", "percent": "8", "region": "eu" })).await.expect(201);
+    let add_on = json!({ "code": "support", "name": "Support", "currency": "USD", "interval": "month", "prices": [
+        { "code": "support", "charge_model": "flat", "amount": "9" },
+    ] });
+    client.post("/add-ons", add_on).await.expect(201);
+    let migration = client.post("/plans/starter/migrations", json!({ "when": "now" })).await.expect(201);
     let invoice = client.get("/invoices").await.expect(200)["data"][0].clone();
 
     let id = |value: &Value| value["id"].as_str().unwrap().to_owned();
     let (customer, method, subscription, invoice) =
         (id(&customer), id(&method), id(&subscription), id(&invoice));
+    let (discount, migration) = (id(&discount), id(&migration));
+    let credit = json!({ "invoice": invoice, "reason": "other", "amount_minor": 100 });
+    let credit = client.post("/credit-notes", credit).await.expect(201);
+    let (note, refund) = (id(&credit), credit["refund"].as_str().unwrap().to_owned());
+    let payment = id(&client.get("/payments").await.expect(200)["data"][0]);
     let addresses = vec![
         (Method::GET, format!("/customers/{customer}")),
         (Method::PATCH, format!("/customers/{customer}")),
@@ -38,15 +52,40 @@ async fn furnished(server: &TestServer, name: &str) -> (Client, Vec<(Method, Str
         (Method::GET, format!("/customers/{customer}/payment-methods")),
         (Method::POST, format!("/customers/{customer}/payment-methods")),
         (Method::DELETE, format!("/customers/{customer}/payment-methods/{method}")),
+        (Method::GET, format!("/customers/{customer}/discounts")),
+        (Method::POST, format!("/customers/{customer}/discounts")),
+        (Method::DELETE, format!("/customers/{customer}/discounts/{discount}")),
+        (Method::GET, "/coupons/half".to_owned()),
+        (Method::PATCH, "/coupons/half".to_owned()),
+        (Method::DELETE, "/coupons/half".to_owned()),
+        (Method::GET, "/add-ons/support".to_owned()),
+        (Method::PATCH, "/add-ons/support".to_owned()),
+        (Method::DELETE, "/add-ons/support".to_owned()),
+        (Method::POST, "/plans/starter/migrations".to_owned()),
+        (Method::GET, format!("/plans/starter/migrations/{migration}")),
+        (Method::GET, "/pricing?plan=starter".to_owned()),
+        (Method::GET, "/tax-rates/vat".to_owned()),
+        (Method::PATCH, "/tax-rates/vat".to_owned()),
+        (Method::DELETE, "/tax-rates/vat".to_owned()),
         (Method::GET, format!("/subscriptions/{subscription}")),
         (Method::GET, format!("/subscriptions?customer={customer}")),
         (Method::GET, format!("/invoices?customer={customer}")),
         (Method::GET, format!("/payments?customer={customer}")),
         (Method::GET, format!("/events?customer={customer}")),
         (Method::GET, format!("/invoices/{invoice}")),
+        (Method::GET, format!("/invoices/{invoice}.pdf")),
         (Method::GET, format!("/invoices/{invoice}/explain")),
+        (Method::POST, format!("/invoices/{invoice}/send")),
         (Method::POST, format!("/invoices/{invoice}/finalize")),
         (Method::POST, format!("/invoices/{invoice}/pay")),
+        (Method::GET, format!("/customers/{customer}/credit-balance")),
+        (Method::GET, format!("/credit-notes/{note}")),
+        (Method::GET, format!("/credit-notes?customer={customer}")),
+        (Method::GET, format!("/credit-notes?invoice={invoice}")),
+        (Method::POST, format!("/payments/{payment}/refunds")),
+        (Method::GET, format!("/refunds/{refund}")),
+        (Method::GET, format!("/refunds?customer={customer}")),
+        (Method::GET, format!("/refunds?payment={payment}")),
     ];
     (client, addresses)
 }
@@ -57,6 +96,7 @@ async fn send(client: &Client, method: &Method, path: &str) -> usance_testkit::R
         Method::POST if path.ends_with("payment-methods") => {
             request.json(&json!({ "type": "card", "token": "tok_success" }))
         }
+        Method::POST if path.ends_with("discounts") => request.json(&json!({ "coupon": "half" })),
         Method::PATCH => request.json(&json!({ "name": "Mine now" })),
         _ => request,
     };
@@ -79,6 +119,11 @@ async fn every_id_of_another_tenant_is_answered_like_an_id_that_nobody_has() {
 
     assert_eq!(owner.get("/invoices").await.expect(200), before);
     assert_eq!(owner.get("/customers/acme").await.expect(200)["name"], "Acme");
+    let discounts = owner.get("/customers/acme/discounts").await.expect(200);
+    assert_eq!(
+        (discounts["data"][0]["ended_at"].clone(), discounts["data"].as_array().unwrap().len()),
+        (Value::Null, 1)
+    );
     server.stop().await;
 }
 
@@ -99,7 +144,21 @@ async fn names_that_two_tenants_share_never_meet() {
     assert_eq!(two.get("/customers/acme").await.expect(200)["name"], "Acme");
     assert_eq!(two.get("/events?customer=acme").await.expect(200)["data"].as_array().unwrap().len(), 1);
     assert_eq!(one.get("/events?customer=acme").await.expect(200)["data"].as_array().unwrap().len(), 2);
-    for list in ["/customers", "/meters", "/plans", "/features", "/subscriptions", "/invoices", "/payments"] {
+    for list in [
+        "/customers",
+        "/meters",
+        "/plans",
+        "/features",
+        "/add-ons",
+        "/subscriptions",
+        "/invoices",
+        "/payments",
+        "/credit-notes",
+        "/refunds",
+        "/coupons",
+        "/customers/acme/discounts",
+        "/tax-rates",
+    ] {
         let own = two.get(list).await.expect(200);
         assert!(!own["data"].as_array().unwrap().is_empty(), "{list}");
         let ids = |list: &Value| {

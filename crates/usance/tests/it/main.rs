@@ -4,6 +4,7 @@
 
 mod api;
 mod cli;
+mod commercial_terms;
 mod event_partitions;
 mod isolation;
 mod kill;
@@ -11,6 +12,7 @@ mod managed_postgres;
 mod openapi;
 mod program;
 mod row_level_security;
+mod schedulers;
 mod shutdown;
 mod starter_invoice;
 mod tidy;

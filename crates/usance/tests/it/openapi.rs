@@ -54,7 +54,10 @@ async fn every_documented_operation_exists_and_every_other_address_does_not() {
         let address = format!("/{}", path.replace(['{', '}'], "x"));
         let method: Method = method.to_uppercase().parse().unwrap();
         let reply = server.client.send(server.client.request(method.clone(), &address)).await;
-        assert!(!matches!(reply.status, 404 | 405), "{method} {path}: {}", reply.status);
+        // Without a key only the public pricing looks for something that is not there.
+        let unknown_address =
+            reply.body["detail"].as_str().unwrap_or_default().contains("nothing at this address");
+        assert!(reply.status != 405 && !unknown_address, "{method} {path}: {}", reply.text);
         let reply = server.client.send(server.client.request(Method::TRACE, &address)).await;
         assert_eq!(reply.status, 405, "{path}");
     }

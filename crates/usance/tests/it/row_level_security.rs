@@ -128,6 +128,9 @@ async fn immutable_rows_cannot_be_changed_by_the_server() {
         "plan_versions",
         "prices",
         "plan_entitlements",
+        "coupon_plans",
+        "credit_notes",
+        "credit_note_lines",
         "line_items",
         "billing_periods",
         "outbox_events",
@@ -136,6 +139,10 @@ async fn immutable_rows_cannot_be_changed_by_the_server() {
     ] {
         for role in ["usance_app", "usance_writer", "usance_system"] {
             for privilege in ["UPDATE", "DELETE"] {
+                if (table, privilege) == ("line_items", "DELETE") {
+                    // Of drafts only, which are rated again: a trigger keeps those of an issued invoice.
+                    continue;
+                }
                 let sql =
                     format!("SELECT has_table_privilege('{role}', '{table}', '{privilege}')::int::bigint");
                 assert_eq!(database.number_as("usance_owner", &sql).await, 0, "{role} {privilege} {table}");

@@ -1,6 +1,8 @@
 //! Request bodies: bounded in size and time, and as JSON objects with a pointer to what cannot be read.
 
+mod change;
 mod objects;
+mod texts;
 
 use std::time::Duration;
 
@@ -13,8 +15,10 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use usance_app::error::{Code, Error, Result};
 
+pub(crate) use change::change;
 use objects::ObjectOnly;
-pub(crate) use objects::{objects, optional_objects};
+pub(crate) use objects::{objects, optional_object, optional_objects};
+pub(crate) use texts::Texts;
 
 /// The longest time that a body may take to arrive.
 const TIME_MAX: Duration = Duration::from_secs(10);

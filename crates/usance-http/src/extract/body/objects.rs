@@ -50,3 +50,13 @@ where
     let objects = Option::<Vec<ObjectOnly<T>>>::deserialize(deserializer)?;
     Ok(objects.map(|objects| objects.into_iter().map(|object| object.0).collect()))
 }
+
+/// Reads an object that may be absent or null, for `#[serde(default, deserialize_with)]`.
+pub(crate) fn optional_object<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let object = Option::<ObjectOnly<T>>::deserialize(deserializer)?;
+    Ok(object.map(|object| object.0))
+}

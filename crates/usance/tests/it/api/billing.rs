@@ -6,10 +6,12 @@ use usance_testkit::{Client, TestServer};
 async fn with_plan(server: &TestServer, plan: Value) -> Client {
     let client = server.client.tenant("acme").await;
     client.put("/test-clock", json!({ "now": "2024-01-01T00:00:00Z" })).await.expect(200);
-    client
-        .post("/meters", json!({ "code": "calls", "event_type": "call", "aggregation": "count" }))
-        .await
-        .expect(201);
+    for meter in ["calls", "calls-by-volume", "calls-by-package"] {
+        client
+            .post("/meters", json!({ "code": meter, "event_type": "call", "aggregation": "count" }))
+            .await
+            .expect(201);
+    }
     client.post("/plans", plan).await.expect(201);
     client
 }
@@ -179,8 +181,8 @@ async fn graduated_volume_and_package_prices_explain_themselves_tier_by_tier() {
     let tiers = json!([{ "up_to": "10", "unit": "5" }, { "up_to": "20", "unit": "4", "flat": "1" }, { "up_to": null, "unit": "3" }]);
     let plan = json!({ "code": "p", "name": "P", "currency": "USD", "interval": "month", "prices": [
         { "code": "graduated", "meter": "calls", "charge_model": "graduated", "tiers": tiers },
-        { "code": "volume", "meter": "calls", "charge_model": "volume", "tiers": tiers },
-        { "code": "package", "meter": "calls", "charge_model": "package", "amount": "7", "package_size": "10", "free_units": "2" },
+        { "code": "volume", "meter": "calls-by-volume", "charge_model": "volume", "tiers": tiers },
+        { "code": "package", "meter": "calls-by-package", "charge_model": "package", "amount": "7", "package_size": "10", "free_units": "2" },
     ] });
     let client = with_plan(&server, plan).await;
     customer(&client, "UTC", "USD").await;
@@ -292,7 +294,7 @@ async fn every_change_is_announced_in_the_outbox() {
         .await;
     assert_eq!(
         types,
-        "meter.created meter.created plan.created customer.created subscription.created invoice.created invoice.finalized invoice.paid payment.succeeded"
+        "meter.created meter.created plan.created customer.created subscription.created subscription.activated invoice.created invoice.finalized invoice.paid payment.succeeded"
     );
     server.stop().await;
 }

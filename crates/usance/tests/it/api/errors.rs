@@ -61,7 +61,12 @@ async fn no_body_however_strange_is_answered_with_a_server_error() {
         "/events",
         "/test-clock/advance",
         "/invoices/x/pay",
+        "/credit-notes",
+        "/payments/x/refunds",
         "/customers/%00/payment-methods",
+        "/customers/%00/discounts",
+        "/coupons",
+        "/tax-rates",
         "/auth/tenants/register",
     ] {
         for body in strange {
@@ -71,6 +76,11 @@ async fn no_body_however_strange_is_answered_with_a_server_error() {
             assert!(reply.status < 500, "{path} {body}: {}", reply.text);
         }
     }
+    for body in strange {
+        let request = client.request(Method::PATCH, "/tenant").header("content-type", "application/json");
+        let reply = client.send(request.body(body)).await;
+        assert!(reply.status < 500, "/tenant {body}: {}", reply.text);
+    }
     for path in [
         "/customers/%00",
         "/meters/%ff",
@@ -78,6 +88,12 @@ async fn no_body_however_strange_is_answered_with_a_server_error() {
         "/subscriptions/sub_zzzzzzzzzzzzzzzzzzzzzzzzzz",
         "/events?customer=%00",
         "/plans/%2e%2e",
+        "/credit-notes/%00",
+        "/credit-notes?invoice=%00",
+        "/refunds?payment=%00",
+        "/customers/%00/credit-balance",
+        "/coupons/%00",
+        "/tax-rates/%00",
     ] {
         let reply = client.get(path).await;
         assert!((400..500).contains(&reply.status), "{path}: {}", reply.text);

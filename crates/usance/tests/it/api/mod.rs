@@ -1,15 +1,33 @@
 //! The API, resource by resource.
 
+mod add_ons;
 mod auth;
 mod billing;
 mod catalog;
+mod coupons;
+mod credit_notes;
 mod customers;
 mod errors;
 mod events;
 mod idempotency;
+mod invoice_documents;
+mod invoice_life;
+mod late_usage;
 mod lists;
+mod measuring;
 mod overload;
 mod payments;
+mod plan_migrations;
+mod price_overrides;
+mod pricing;
+mod public_pricing;
+mod published_vectors;
+mod quotes;
+mod refunds;
 mod register;
+mod subscription_changes;
+mod tax_rates;
+mod tenant_profile;
 mod test_clock;
 mod unbilled;
+mod year;

@@ -50,10 +50,7 @@ impl Processes {
 
     /// Returns the most memory the server ever held, in KiB.
     pub(crate) fn server_memory_max_kib(self) -> Result<u64> {
-        let status = read(&format!("/proc/{}/status", self.server))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok());
-        kib.context("no VmHWM in the status of the server")
+        memory_kib(self.server, "VmHWM:")
     }
 }
 
@@ -73,6 +70,14 @@ impl Sub for CpuTime {
 struct Used {
     own: u64,
     of_ended_children: u64,
+}
+
+/// Reads a line of a `/proc/<pid>/status` that is in KiB.
+pub(crate) fn memory_kib(pid: u32, name: &str) -> Result<u64> {
+    let status = read(&format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok());
+    kib.with_context(|| format!("no {name} in the status of process {pid}"))
 }
 
 /// Reads the four counters of a `/proc/<pid>/stat`.

@@ -1,0 +1,19 @@
+//! Who bills and who is billed, as an invoice keeps it.
+
+use serde_json::{Value, json};
+use usance_db::{customers::Customer, tenant_profiles::TenantProfile};
+
+/// Seller and customer as they are now.
+pub(crate) fn parties(profile: &TenantProfile, customer: &Customer) -> Value {
+    json!({
+        "seller": {
+            "legal_name": profile.legal_name,
+            "address": profile.address,
+            "email": profile.email,
+            "tax_ids": profile.tax_ids,
+            "terms": profile.invoice_terms,
+            "footer": profile.invoice_footer,
+        },
+        "customer": { "name": customer.name, "email": customer.email, "address": customer.address },
+    })
+}
