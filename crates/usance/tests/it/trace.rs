@@ -79,7 +79,7 @@ async fn a_real_trace_of_two_customers_becomes_two_exact_invoices() {
 
     let explained =
         client.get(&format!("/invoices/{}/explain", invoice["id"].as_str().unwrap())).await.expect(200);
-    assert_eq!(explained["plan"], json!({ "code": "starter", "version": 1 }));
+    assert_eq!(explained["plan"], json!({ "code": "starter", "version": 1, "overrides": false }));
     let tokens = &explained["lines"][2];
     assert_eq!(tokens["exact_amount"], "529.0107");
     assert_eq!(tokens["arithmetic"][0]["amount"], "529.0107");
