@@ -24,6 +24,7 @@ pub mod invoice_document;
 pub mod invoice_pdf;
 pub mod invoice_sending;
 pub mod invoicing;
+mod ledger;
 mod logo;
 mod measure;
 pub mod outbox;

@@ -23,6 +23,7 @@ pub mod idempotency;
 pub mod ingest;
 pub mod invoices;
 pub mod late_usage;
+pub mod ledger;
 pub mod line_items;
 pub mod members;
 pub mod meters;

@@ -7,10 +7,10 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tracing::Instrument;
-use usance_core::ids::TenantId;
+use usance_core::{ids::TenantId, ledger::Transfer};
 use uuid::Uuid;
 
-use crate::DbError;
+use crate::{DbError, ledger};
 
 /// How to reach the database.
 #[derive(Debug, Clone)]
@@ -73,7 +73,7 @@ impl Db {
     /// Begins a transaction that reaches the rows of one tenant and mode.
     pub async fn tenant(&self, scope: Scope) -> Result<TenantTx, DbError> {
         let tx = self.begin("usance_app", Some(scope)).await?;
-        Ok(TenantTx { tx, scope })
+        Ok(TenantTx { tx, scope, transfers: Vec::new() })
     }
 
     /// Begins a transaction that reaches the ingest tables of all tenants.
@@ -132,6 +132,7 @@ async fn set_context(
 pub struct TenantTx {
     tx: Transaction<'static, Postgres>,
     scope: Scope,
+    transfers: Vec<Transfer>,
 }
 
 impl TenantTx {
@@ -140,9 +141,15 @@ impl TenantTx {
         self.scope
     }
 
-    /// Makes the changes durable.
-    pub async fn commit(self) -> Result<(), DbError> {
+    /// Writes the transfers that were posted, and makes all changes durable.
+    pub async fn commit(mut self) -> Result<(), DbError> {
+        ledger::flush(&mut self).await?;
         Ok(self.tx.commit().await?)
+    }
+
+    /// The transfers that are written at the commit.
+    pub(crate) fn transfers(&mut self) -> &mut Vec<Transfer> {
+        &mut self.transfers
     }
 
     /// Goes on in the other mode of the same tenant: registration writes the keys of both.

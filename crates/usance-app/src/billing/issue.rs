@@ -34,6 +34,7 @@ use crate::{
     Cx,
     billing::parties::parties,
     error::{Code, Error, Result},
+    ledger,
     tax::{self, CustomerTax},
     work,
 };
@@ -164,7 +165,8 @@ pub(crate) async fn issue_many(cx: &Cx, tx: &mut TenantTx, drafts: Vec<Draft<'_>
     for (invoice, uses) in &written.uses {
         discounts::insert_uses(tx, *invoice, uses).await?;
     }
-    credit_balances::insert_many(tx, &written.entries).await?;
+    ledger::change_balances(tx, &written.entries).await?;
+    ledger::post_issued(tx, &written.invoices)?;
     run.follow_up(tx, &written.invoices).await
 }
 
@@ -184,7 +186,8 @@ pub(crate) async fn finalize_draft(
     invoice.parties = parties(&run.profile, customer);
     run.finalize(tx, std::slice::from_mut(invoice), &mut entries).await?;
     invoices::update(tx, invoice).await?;
-    credit_balances::insert_many(tx, &entries).await?;
+    ledger::change_balances(tx, &entries).await?;
+    ledger::post_issued(tx, std::slice::from_ref(invoice))?;
     run.follow_up(tx, std::slice::from_ref(invoice)).await
 }
 
