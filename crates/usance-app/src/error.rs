@@ -111,6 +111,8 @@ pub enum Code {
     InvoiceNotCreditable,
     CreditNoteTooLarge,
     RefundTooLarge,
+    DebtLimitExceeded,
+    HoldNotOpen,
     Timeout,
     Unavailable,
     InternalError,
@@ -118,7 +120,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 50] = [
+    pub const ALL: [Self; 52] = [
         Self::NotFound,
         Self::Unauthorized,
         Self::Forbidden,
@@ -166,6 +168,8 @@ impl Code {
         Self::InvoiceNotCreditable,
         Self::CreditNoteTooLarge,
         Self::RefundTooLarge,
+        Self::DebtLimitExceeded,
+        Self::HoldNotOpen,
         Self::Timeout,
         Self::Unavailable,
         Self::InternalError,
@@ -221,6 +225,8 @@ impl Code {
             Self::InvoiceNotCreditable => "invoice_not_creditable",
             Self::CreditNoteTooLarge => "credit_note_too_large",
             Self::RefundTooLarge => "refund_too_large",
+            Self::DebtLimitExceeded => "debt_limit_exceeded",
+            Self::HoldNotOpen => "hold_not_open",
             Self::Timeout => "timeout",
             Self::Unavailable => "unavailable",
             Self::InternalError => "internal_error",

@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod config;
 
 mod change;
+pub mod check;
 pub mod coupons;
 pub mod credit_balances;
 pub mod credit_notes;
@@ -40,6 +41,7 @@ pub mod tax_rates;
 pub mod tenant_profiles;
 pub mod tenants;
 pub mod test_clock;
+pub mod wallets;
 pub mod work;
 
 use std::{ops::Deref, sync::Arc};
@@ -59,6 +61,7 @@ use crate::{
     gateway::Gateways,
     ingest::Ingest,
     invoice_pdf::PdfRendering,
+    wallets::WalletWriter,
 };
 
 /// Everything that a use case needs from outside. Cheap to clone.
@@ -91,6 +94,8 @@ pub struct Parts {
     pub public_url: Option<String>,
     /// Where usage events go.
     pub ingest: Ingest,
+    /// Where debits and holds of wallets go.
+    pub wallet_writer: WalletWriter,
     /// How long work that calls the outside world is kept from other workers.
     pub work_lease: SignedDuration,
     /// Wakes a worker when work may be due.

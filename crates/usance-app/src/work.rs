@@ -4,7 +4,9 @@
 //! calls the outside world claims, notes its intent, calls, and notes the result; repeating it is harmless.
 
 use jiff::{SignedDuration, Timestamp};
-use usance_core::ids::{InvoiceId, PaymentId, PlanMigrationId, RefundId, SubscriptionId};
+use usance_core::ids::{
+    InvoiceId, PaymentId, PlanMigrationId, RefundId, SubscriptionId, TopUpId, WalletId,
+};
 use usance_db::{Scope, TenantTx, due_work, due_work::DueWork};
 use uuid::Uuid;
 
@@ -12,6 +14,7 @@ use crate::{
     App, Cx, billing,
     error::{Error, Result, chain},
     ingest, invoicing, payments, plan_migrations, refunds, subscriptions, test_clock,
+    wallets,
 };
 
 /// How often a piece of work is tried before it is parked.
@@ -30,6 +33,8 @@ pub enum Kind {
     AdvanceSubscription,
     /// Bills usage that came after its stretch was settled, if nothing else will.
     BillLateUsage,
+    /// Charges a top-up of a wallet, or finds out what became of it.
+    ChargeTopUp,
     /// Compares a subscription's usage with its billing thresholds.
     CheckThresholds,
     /// Collects a finalized invoice.
@@ -44,12 +49,15 @@ pub enum Kind {
     ResolveRefund,
     /// Counts events that waited for a meter, a customer or a subscription.
     RateUnbilled,
+    /// Frees what has run out of a wallet: holds and credits.
+    SweepWallet,
 }
 
 impl Kind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::AdvanceSubscription,
         Self::BillLateUsage,
+        Self::ChargeTopUp,
         Self::CheckThresholds,
         Self::CollectInvoice,
         Self::FinalizeInvoice,
@@ -57,6 +65,7 @@ impl Kind {
         Self::ResolvePayment,
         Self::ResolveRefund,
         Self::RateUnbilled,
+        Self::SweepWallet,
     ];
 
     /// The word of the database.
@@ -64,6 +73,7 @@ impl Kind {
         match self {
             Self::AdvanceSubscription => "advance_subscription",
             Self::BillLateUsage => "bill_late_usage",
+            Self::ChargeTopUp => "charge_top_up",
             Self::CheckThresholds => "check_thresholds",
             Self::CollectInvoice => "collect_invoice",
             Self::FinalizeInvoice => "finalize_invoice",
@@ -71,6 +81,7 @@ impl Kind {
             Self::ResolvePayment => "resolve_payment",
             Self::ResolveRefund => "resolve_refund",
             Self::RateUnbilled => "rate_unbilled",
+            Self::SweepWallet => "sweep_wallet",
         }
     }
 
@@ -85,7 +96,9 @@ impl Kind {
             | Self::CollectInvoice
             | Self::ResolvePayment
             | Self::ResolveRefund
-            | Self::RateUnbilled => false,
+            | Self::RateUnbilled
+            | Self::ChargeTopUp
+            | Self::SweepWallet => false,
         }
     }
 
@@ -320,6 +333,17 @@ async fn run_kind(cx: &Cx, mut tx: TenantTx, kind: Kind, work: &DueWork) -> Resu
         Kind::ResolveRefund => {
             lease(cx, tx, work).await?;
             refunds::resolve(cx, RefundId::from_uuid(work.subject_id)).await?;
+            complete(cx, work).await
+        }
+        Kind::ChargeTopUp => {
+            lease(cx, tx, work).await?;
+            wallets::resolve_top_up(cx, TopUpId::from_uuid(work.subject_id)).await?;
+            complete(cx, work).await
+        }
+        Kind::SweepWallet => {
+            // By a lease, because who changes a wallet plans this work under the lock of the wallet.
+            lease(cx, tx, work).await?;
+            wallets::sweep(cx, WalletId::from_uuid(work.subject_id)).await?;
             complete(cx, work).await
         }
         Kind::RateUnbilled => {

@@ -8,6 +8,7 @@
 pub mod api_keys;
 pub mod billing_periods;
 pub mod catalog_versions;
+pub mod checks;
 pub mod coupons;
 pub mod credit_balances;
 pub mod credit_notes;
@@ -19,6 +20,7 @@ pub mod events;
 pub mod features;
 pub mod filters;
 pub mod health;
+pub mod holds;
 pub mod idempotency;
 pub mod ingest;
 pub mod invoices;
@@ -45,6 +47,9 @@ pub mod test_clocks;
 mod tx;
 pub mod usage;
 pub mod usage_folds;
+pub mod wallet_books;
+pub mod wallet_top_ups;
+pub mod wallets;
 
 pub use error::DbError;
 pub use migrate::{MIGRATIONS, MigrateError, migrate};

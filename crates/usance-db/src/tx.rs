@@ -72,18 +72,25 @@ impl Db {
 
     /// Begins a transaction that reaches the rows of one tenant and mode.
     pub async fn tenant(&self, scope: Scope) -> Result<TenantTx, DbError> {
-        let tx = self.begin("usance_app", Some(scope)).await?;
+        let tx = self.begin("BEGIN", "usance_app", Some(scope)).await?;
+        Ok(TenantTx { tx, scope, transfers: Vec::new() })
+    }
+
+    /// Begins a transaction that sees the rows of one tenant and mode as they are now, and changes nothing.
+    pub async fn snapshot(&self, scope: Scope) -> Result<TenantTx, DbError> {
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        let tx = self.begin(begin, "usance_app", Some(scope)).await?;
         Ok(TenantTx { tx, scope, transfers: Vec::new() })
     }
 
     /// Begins a transaction that reaches the ingest tables of all tenants.
     pub async fn writer(&self) -> Result<WriterTx, DbError> {
-        Ok(WriterTx { tx: self.begin("usance_writer", None).await? })
+        Ok(WriterTx { tx: self.begin("BEGIN", "usance_writer", None).await? })
     }
 
     /// Begins a transaction that finds tenants by key and work by time.
     pub async fn system(&self) -> Result<SystemTx, DbError> {
-        Ok(SystemTx { tx: self.begin("usance_system", None).await? })
+        Ok(SystemTx { tx: self.begin("BEGIN", "usance_system", None).await? })
     }
 
     /// Closes every connection.
@@ -95,12 +102,13 @@ impl Db {
     #[expect(clippy::disallowed_methods, reason = "the one place where a transaction begins")]
     async fn begin(
         &self,
+        statement: &'static str,
         role: &'static str,
         scope: Option<Scope>,
     ) -> Result<Transaction<'static, Postgres>, DbError> {
         let pool = self.pool.clone();
         let begin = async move {
-            let mut tx = pool.begin().await?;
+            let mut tx = pool.begin_with(statement).await?;
             set_context(&mut tx, role, scope).await?;
             Ok(tx)
         };

@@ -3,9 +3,12 @@
 use std::{
     str::FromStr,
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, postgres::PgConnectOptions};
+use usance_app::check::{self, Report};
+use usance_db::{Db, DbSettings};
 
 /// Where the tests find their PostgreSQL.
 pub const DATABASE_URL_VARIABLE: &str = "USANCE_TEST_DATABASE_URL";
@@ -113,5 +116,20 @@ impl TestDatabase {
             )
         ) wrong";
         assert_eq!(self.count(counted).await, 0, "no bucket counts more events than there are");
+        let report = self.check().await;
+        assert!(report.violations.is_empty(), "{:#?}", report.violations);
+    }
+
+    /// What `usance check` finds.
+    pub async fn check(&self) -> Report {
+        let limits = DbSettings {
+            connections_max: 1,
+            acquire_timeout: Duration::from_secs(30),
+            statement_timeout: Duration::from_mins(5),
+        };
+        let db = Db::connect(self.url(), &limits).unwrap();
+        let report = check::check(&db).await.unwrap();
+        db.close().await;
+        report
     }
 }
