@@ -73,17 +73,18 @@ pub struct WalletNow {
     pub as_of: Timestamp,
 }
 
-/// The wallet of a customer, in the customer's currency unless another one is named; made on its first use.
+/// The wallet of a customer, in the customer's currency unless another one is named, by the field at the pointer; made on
+/// its first use.
 pub async fn of_customer(
     cx: &Cx,
     tx: &mut TenantTx,
     customer: &str,
-    currency: Option<&str>,
+    (pointer, currency): (&str, Option<&str>),
 ) -> Result<WalletId> {
     let customer = customers::get(tx, customer).await?;
     let currency = currency.unwrap_or(&customer.currency);
     let mut faults = Faults::default();
-    read_currency(&mut faults, "?currency", currency);
+    read_currency(&mut faults, pointer, currency);
     faults.check()?;
     if let Some(known) = wallets::find_id_of_customer(tx, customer.id, currency).await? {
         return Ok(known);
@@ -93,6 +94,14 @@ pub async fn of_customer(
     wallets::insert_if_absent(tx, id, (customer.id, currency), DEBT_LIMIT_DEFAULT, now).await?;
     let made = wallets::find_id_of_customer(tx, customer.id, currency).await?;
     made.ok_or(Error::Internal("a wallet has vanished"))
+}
+
+/// The wallet of a customer in a currency, in a transaction of its own; made on its first use.
+pub async fn ensure(cx: &Cx, customer: &str, currency: &str) -> Result<WalletId> {
+    let mut tx = cx.begin().await?;
+    let id = of_customer(cx, &mut tx, customer, ("/amount/currency", Some(currency))).await?;
+    tx.commit().await?;
+    Ok(id)
 }
 
 /// Finds a wallet as it is now.
@@ -321,6 +330,8 @@ pub struct CreateHold {
     pub wallet: WalletId,
     /// The tenant's own name for it, under which it happens once.
     pub id: Option<String>,
+    /// The request's `Idempotency-Key`.
+    pub key: Option<String>,
     /// How much.
     pub amount: Amount,
     /// For how long, in seconds; 15 minutes if absent.
@@ -341,7 +352,9 @@ pub async fn hold(cx: &Cx, input: CreateHold) -> Result<Hold> {
     let time = read_time(&mut faults, input.expires_in);
     faults.check()?;
     let command = Command::Hold(input.amount, time);
-    let reference = input.id.map(|id| format!("hold:{id}"));
+    // Without a name of its own a hold has that of its request, so that a repeated one makes no second hold.
+    let named = input.id.map(|id| format!("hold:{id}"));
+    let reference = named.or_else(|| input.key.map(|key| format!("key:{key}")));
     change_hold(cx, Operation { wallet: Some(input.wallet), reference, command, description }).await
 }
 
