@@ -4,17 +4,14 @@
 //! calls the outside world claims, notes its intent, calls, and notes the result; repeating it is harmless.
 
 use jiff::{SignedDuration, Timestamp};
-use usance_core::ids::{
-    InvoiceId, PaymentId, PlanMigrationId, RefundId, SubscriptionId, TopUpId, WalletId,
-};
+use usance_core::ids::{InvoiceId, PaymentId, PlanMigrationId, RefundId, SubscriptionId, TopUpId, WalletId};
 use usance_db::{Scope, TenantTx, due_work, due_work::DueWork};
 use uuid::Uuid;
 
 use crate::{
     App, Cx, billing,
     error::{Error, Result, chain},
-    ingest, invoicing, payments, plan_migrations, refunds, subscriptions, test_clock,
-    wallets,
+    ingest, invoicing, payments, plan_migrations, refunds, subscriptions, test_clock, wallets,
 };
 
 /// How often a piece of work is tried before it is parked.

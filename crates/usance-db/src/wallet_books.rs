@@ -287,11 +287,7 @@ pub async fn insert_entries(tx: &mut TenantTx, entries: &[WalletEntry]) -> Resul
 }
 
 /// Notes how far wallets have come: their entries, their usage and what was announced.
-pub async fn update_progress(
-    tx: &mut TenantTx,
-    wallets: &[&Wallet],
-    now: Timestamp,
-) -> Result<(), DbError> {
+pub async fn update_progress(tx: &mut TenantTx, wallets: &[&Wallet], now: Timestamp) -> Result<(), DbError> {
     if wallets.is_empty() {
         return Ok(());
     }

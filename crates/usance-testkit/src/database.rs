@@ -24,6 +24,11 @@ pub async fn create_database(url: &str, name: &str, template: Option<&str>) -> a
     Ok(())
 }
 
+fn fresh_name() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
 /// A database of its own for one test.
 #[derive(Debug, Clone)]
 pub struct TestDatabase {
@@ -33,15 +38,23 @@ pub struct TestDatabase {
 impl TestDatabase {
     /// Clones the template.
     pub async fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
         #[expect(clippy::disallowed_methods, reason = "the test runner's wrapper says where PostgreSQL is")]
         let template = std::env::var(DATABASE_URL_VARIABLE).unwrap_or_else(|_| {
             panic!("{DATABASE_URL_VARIABLE} is not set: run the tests with scripts/test")
         });
-        let name = format!("test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = fresh_name();
         let admin = template.replace(TEMPLATE_DATABASE, "postgres");
         create_database(&admin, &name, Some(TEMPLATE_DATABASE)).await.unwrap();
         Self { url: template.replace(TEMPLATE_DATABASE, &name) }
+    }
+
+    /// A copy as it is now; nobody may be connected to it.
+    pub async fn copy(&self) -> Self {
+        let (_, own) = self.url.rsplit_once('/').unwrap();
+        let own = own.split('?').next().unwrap();
+        let fresh = fresh_name();
+        create_database(&self.url.replace(own, "postgres"), &fresh, Some(own)).await.unwrap();
+        Self { url: self.url.replace(own, &fresh) }
     }
 
     /// A database that is there already, with the schema of this version.

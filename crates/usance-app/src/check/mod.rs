@@ -7,7 +7,7 @@ use std::fmt;
 use usance_core::ids::TenantId;
 use usance_db::{
     Db, DbError, Scope, TenantTx,
-    checks::{Finding, billing, ledger},
+    checks::{Finding, billing, ledger, wallets},
     tenants,
 };
 
@@ -83,9 +83,13 @@ impl Invariant {
             Self::Limits => "no account is above its limit, but for usage that had happened already",
             Self::Holds => "every hold is resolved at most once, and open holds are what accounts reserve",
             Self::Boundaries => "no transfer crosses tenants, currencies or customers",
-            Self::Chain => "the hash chain of the ledger is unbroken, so that nothing in it was changed later",
+            Self::Chain => {
+                "the hash chain of the ledger is unbroken, so that nothing in it was changed later"
+            }
             Self::Invoices => "every invoice is the sum of its lines, and what the ledger says of it",
-            Self::Wallets => "every wallet is the sum of its entries and grants, and spends no more than it has",
+            Self::Wallets => {
+                "every wallet is the sum of its entries and grants, and spends no more than it has"
+            }
             Self::Charges => "every charge of a payment gateway appears once",
             Self::Once => "every payment, refund, credit and usage event is counted exactly once",
             Self::Voids => "every invoice that was withdrawn has given back what it took",
@@ -151,9 +155,11 @@ async fn check_tenant(db: &Db, tenant: TenantId, report: &mut Report) -> Result<
         let mut tx = db.snapshot(scope).await?;
         for invariant in Invariant::ALL {
             let found = find(&mut tx, invariant).await?;
-            report
-                .violations
-                .extend(found.into_iter().map(|finding| Violation { invariant, scope, finding }));
+            report.violations.extend(found.into_iter().map(|finding| Violation {
+                invariant,
+                scope,
+                finding,
+            }));
         }
         if let Some((link, hash)) = ledger::head(&mut tx).await? {
             report.heads.push(Head { scope, link, hash });
@@ -167,11 +173,16 @@ async fn find(tx: &mut TenantTx, invariant: Invariant) -> Result<Vec<Finding>, D
         Invariant::Balance => ledger::unbalanced_units(tx).await,
         Invariant::Counters => ledger::wrong_counters(tx).await,
         Invariant::Limits => ledger::exceeded_limits(tx).await,
-        Invariant::Holds => ledger::wrong_resolutions(tx).await,
+        Invariant::Holds => {
+            let mut found = ledger::wrong_resolutions(tx).await?;
+            found.extend(wallets::wrong_holds(tx).await?);
+            found.extend(wallets::wrong_reserves(tx).await?);
+            Ok(found)
+        }
         Invariant::Boundaries => ledger::crossing_transfers(tx).await,
         Invariant::Chain => ledger::broken_links(tx).await,
         Invariant::Invoices => billing::wrong_invoices(tx).await,
-        Invariant::Wallets => Ok(Vec::new()),
+        Invariant::Wallets => wallets::wrong_wallets(tx).await,
         Invariant::Charges => billing::repeated_charges(tx).await,
         Invariant::Once => {
             let mut found = billing::unposted_money(tx).await?;

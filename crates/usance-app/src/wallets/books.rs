@@ -117,7 +117,12 @@ impl<'a> Books<'a> {
             let pending = Pending { id: hold.id.uuid(), amount: hold.amount };
             let wallet = WalletId::from_uuid(hold.owner_id);
             let amount = hold.amount;
-            self.resolve(wallet, hold, (HoldStatus::Expired, 0), (Reason::HoldExpired, Kind::Expire(pending)))?;
+            self.resolve(
+                wallet,
+                hold,
+                (HoldStatus::Expired, 0),
+                (Reason::HoldExpired, Kind::Expire(pending)),
+            )?;
             self.book_mut(wallet)?.book.free(amount);
         }
         let wallets: Vec<WalletId> = self.open.keys().copied().collect();
@@ -348,8 +353,7 @@ impl<'a> Books<'a> {
         if std::mem::replace(&mut open.wallet.limit_announced, true) {
             return Ok(());
         }
-        let money =
-            |minor: i64| json!({ "amount_minor": minor, "currency": open.wallet.currency });
+        let money = |minor: i64| json!({ "amount_minor": minor, "currency": open.wallet.currency });
         let data = json!({
             "id": wallet,
             "customer": open.wallet.customer_id,
@@ -422,9 +426,7 @@ impl<'a> Books<'a> {
     fn changed_grants(&self, left_now: &HashMap<WalletGrantId, i64>) -> Vec<(WalletGrantId, i64)> {
         let before = self.open.values().flat_map(|open| open.left.values());
         before
-            .filter_map(|(id, left)| {
-                left_now.get(id).filter(|now| *now != left).map(|now| (*id, *now))
-            })
+            .filter_map(|(id, left)| left_now.get(id).filter(|now| *now != left).map(|now| (*id, *now)))
             .collect()
     }
 }

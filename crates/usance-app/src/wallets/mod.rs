@@ -117,11 +117,7 @@ pub async fn get(cx: &Cx, tx: &mut TenantTx, id: WalletId) -> Result<WalletNow> 
 }
 
 /// Lists the changes of a wallet's balance, latest first.
-pub async fn list_entries(
-    tx: &mut TenantTx,
-    id: WalletId,
-    page: PageRequest,
-) -> Result<Page<WalletEntry>> {
+pub async fn list_entries(tx: &mut TenantTx, id: WalletId, page: PageRequest) -> Result<Page<WalletEntry>> {
     wallets::find(tx, id).await?.ok_or_else(|| Error::not_found("wallet"))?;
     Ok(wallets::list_entries(tx, id, page).await?)
 }

@@ -114,8 +114,19 @@ pub enum Outcome {
 #[serde(rename_all = "snake_case")]
 enum Kept {
     Debited(Debited),
-    Held { hold: Uuid, expires_at: Timestamp },
-    Refused { balance: i64, held: i64, debt_limit: i64, attempted: i64, would_be: i64, over_limit: i64, currency: String },
+    Held {
+        hold: Uuid,
+        expires_at: Timestamp,
+    },
+    Refused {
+        balance: i64,
+        held: i64,
+        debt_limit: i64,
+        attempted: i64,
+        would_be: i64,
+        over_limit: i64,
+        currency: String,
+    },
 }
 
 /// Carries an operation out, or answers what it was answered before. `before` is what happened under its name.
@@ -223,7 +234,11 @@ fn debited(
         kind,
         reason: Reason::WalletDebit,
         other: AccountCode::Revenue,
-        reference: operation.reference.as_deref().and_then(|name| name.strip_prefix(DEBIT_PREFIX)).map(str::to_owned),
+        reference: operation
+            .reference
+            .as_deref()
+            .and_then(|name| name.strip_prefix(DEBIT_PREFIX))
+            .map(str::to_owned),
         subject: None,
         description: operation.description.clone(),
     };
@@ -340,7 +355,15 @@ fn later(now: Timestamp, time: SignedDuration) -> Result<Timestamp> {
 
 fn keep_refusal(refusal: &LimitExceeded, currency: &str) -> Kept {
     let LimitExceeded { balance, held, debt_limit, attempted, would_be, over_limit } = *refusal;
-    Kept::Refused { balance, held, debt_limit, attempted, would_be, over_limit, currency: currency.to_owned() }
+    Kept::Refused {
+        balance,
+        held,
+        debt_limit,
+        attempted,
+        would_be,
+        over_limit,
+        currency: currency.to_owned(),
+    }
 }
 
 fn refuse(refusal: &LimitExceeded, currency: &str) -> Error {
@@ -362,7 +385,8 @@ fn refuse(refusal: &LimitExceeded, currency: &str) -> Error {
 
 fn replay(books: &Books<'_>, operation: &Operation, before: &WalletOperation) -> Result<Outcome> {
     if before.request != operation.command.request() {
-        let detail = "this id was used for another request to the wallet: send the same one, or choose a new id";
+        let detail =
+            "this id was used for another request to the wallet: send the same one, or choose a new id";
         return Err(Error::refused(Code::IdempotencyKeyReused, detail));
     }
     let kept = serde_json::from_value(before.outcome.clone())
@@ -370,7 +394,8 @@ fn replay(books: &Books<'_>, operation: &Operation, before: &WalletOperation) ->
     match kept {
         Kept::Debited(debited) => Ok(Outcome::Debited(debited)),
         Kept::Held { hold, expires_at } => {
-            let hold = books.find_hold(HoldId::from_uuid(hold)).ok_or(Error::Internal("a kept hold is missing"))?;
+            let hold =
+                books.find_hold(HoldId::from_uuid(hold)).ok_or(Error::Internal("a kept hold is missing"))?;
             let status = HoldStatus::Open.as_str().to_owned();
             // As it was made, whatever became of it since.
             Ok(Outcome::Held(Hold { status, settled: 0, expires_at, resolved_at: None, ..hold.clone() }))

@@ -9,8 +9,8 @@ use usance_core::{
     money::Money,
 };
 use usance_db::{
-    PageRequest, TenantTx, payment_methods, wallet_books::WalletGrant, wallet_top_ups,
-    wallet_top_ups::TopUp, wallets,
+    PageRequest, TenantTx, payment_methods, wallet_books::WalletGrant, wallet_top_ups, wallet_top_ups::TopUp,
+    wallets,
 };
 
 use super::{
@@ -59,7 +59,8 @@ async fn begin(cx: &Cx, id: WalletId, amount: &Amount) -> Result<TopUp> {
     let newest = PageRequest { limit: 1, after: None };
     let methods = payment_methods::list(&mut tx, wallet.customer_id, newest).await?;
     let method = methods.items.into_iter().next().ok_or_else(|| {
-        let detail = "the customer has no payment method: add one with POST /customers/{customer}/payment-methods";
+        let detail =
+            "the customer has no payment method: add one with POST /customers/{customer}/payment-methods";
         Error::refused(Code::NoPaymentMethod, detail)
     })?;
     let now = cx.tenant_now(&mut tx).await?;

@@ -91,7 +91,8 @@ impl WalletWriter {
             let slot = Arc::clone(&self.slots).acquire_owned().await;
             let Some(batch) = self.take(scope) else { return };
             let count = batch.len();
-            metrics::histogram!("usance_wallet_batch_operations").record(u32::try_from(count).unwrap_or(u32::MAX));
+            metrics::histogram!("usance_wallet_batch_operations")
+                .record(u32::try_from(count).unwrap_or(u32::MAX));
             // In a task of its own, so that a panic ends the batch and not the queue.
             if self.tasks.spawn(answer(app.clone(), scope, batch)).await.is_err() {
                 tracing::error!("A batch of wallet operations panicked");
@@ -120,7 +121,10 @@ async fn answer(app: App, scope: Scope, batch: Vec<Submission>) {
         Ok(outcomes) => reply(batch.into_iter().zip(outcomes)),
         // One operation must not fail because of another one: each is tried alone.
         Err(error) if batch.len() > 1 && !matches!(error, Error::Db(DbError::Unavailable(_))) => {
-            tracing::warn!(error = chain(&error), "A batch of wallet operations failed; they are tried one by one");
+            tracing::warn!(
+                error = chain(&error),
+                "A batch of wallet operations failed; they are tried one by one"
+            );
             for submission in batch {
                 let outcome = store(&app, scope, &[&submission.operation]).await;
                 let outcome = outcome.and_then(|mut outcomes| {
@@ -133,7 +137,13 @@ async fn answer(app: App, scope: Scope, batch: Vec<Submission>) {
             let unavailable = matches!(error, Error::Db(DbError::Unavailable(_)));
             let mut first = Some(error);
             reply(batch.into_iter().map(|submission| {
-                let again = || if unavailable { DbError::lost().into() } else { Error::Internal("a wallet could not be changed") };
+                let again = || {
+                    if unavailable {
+                        DbError::lost().into()
+                    } else {
+                        Error::Internal("a wallet could not be changed")
+                    }
+                };
                 (submission, Err(first.take().unwrap_or_else(again)))
             }));
         }
@@ -217,9 +227,8 @@ async fn list_before(
     wallets: &[Option<WalletId>],
 ) -> Result<Vec<WalletOperation>> {
     let named = operations.iter().zip(wallets);
-    let names: Vec<(WalletId, &str)> = named
-        .filter_map(|(operation, wallet)| Some(((*wallet)?, operation.reference.as_deref()?)))
-        .collect();
+    let names: Vec<(WalletId, &str)> =
+        named.filter_map(|(operation, wallet)| Some(((*wallet)?, operation.reference.as_deref()?))).collect();
     Ok(wallet_books::list_operations(tx, &names).await?)
 }
 

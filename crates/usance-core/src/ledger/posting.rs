@@ -72,13 +72,7 @@ impl Posting {
 
     /// What is due of an invoice is given up.
     pub fn write_off(&self, invoice: InvoiceId, due: i64) -> Vec<Transfer> {
-        self.all([(
-            invoice.uuid(),
-            Reason::WriteOff,
-            AccountCode::WriteOff,
-            AccountCode::Receivable,
-            due,
-        )])
+        self.all([(invoice.uuid(), Reason::WriteOff, AccountCode::WriteOff, AccountCode::Receivable, due)])
     }
 
     /// A payment pays an invoice; `written_off` is what had been given up of it.

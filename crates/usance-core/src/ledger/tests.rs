@@ -64,10 +64,7 @@ fn a_negative_invoice_becomes_the_customers_balance_which_pays_the_next() {
         &[negative.clone(), kept.clone()],
         &[("credit_balance", 540), ("revenue", -500), ("tax_payable", -40)],
     );
-    check(
-        &[negative, kept, next, applied],
-        &[("receivable", 540), ("revenue", 500), ("tax_payable", 40)],
-    );
+    check(&[negative, kept, next, applied], &[("receivable", 540), ("revenue", 500), ("tax_payable", 40)]);
 }
 
 #[test]

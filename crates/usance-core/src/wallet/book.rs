@@ -212,8 +212,8 @@ impl Book {
         let mut free = (over - i128::from(self.held)).max(0);
         let mut expired = Vec::new();
         for grant in self.grants.iter_mut().filter(|grant| is_over(grant)) {
-            let lost = i64::try_from(free.min(i128::from(whole(grant.amount)?)))
-                .map_err(|_| BookError::TooLarge)?;
+            let lost =
+                i64::try_from(free.min(i128::from(whole(grant.amount)?))).map_err(|_| BookError::TooLarge)?;
             if lost > 0 {
                 let after = self.balance.checked_sub(lost).ok_or(BookError::TooLarge)?;
                 // After usage above the limit nothing is left of it for what expires.

@@ -79,6 +79,9 @@ pub async fn repeated_charges(tx: &mut TenantTx) -> Result<Vec<Finding>, DbError
             UNION ALL
             SELECT gateway, gateway_reference, id FROM refunds
             WHERE tenant_id = $1 AND livemode = $2 AND gateway_reference IS NOT NULL
+            UNION ALL
+            SELECT gateway, gateway_reference, id FROM wallet_top_ups
+            WHERE tenant_id = $1 AND livemode = $2 AND gateway_reference IS NOT NULL
         ) charges
         GROUP BY gateway, gateway_reference
         HAVING count(*) > 1
@@ -111,12 +114,19 @@ pub async fn unposted_money(tx: &mut TenantTx) -> Result<Vec<Finding>, DbError> 
             SELECT 'credit_balance_entry', id, 'credit_balance', abs(amount_minor), currency FROM credit_balance_entries
             WHERE tenant_id = $1 AND livemode = $2
             UNION ALL
+            SELECT 'wallet_entry', e.id,
+                CASE type WHEN 'grant' THEN 'wallet_grant' WHEN 'top_up' THEN 'wallet_top_up' WHEN 'expiry' THEN 'wallet_expiry' ELSE 'wallet_debit' END,
+                abs(e.amount_minor), w.currency
+            FROM wallet_entries e
+            JOIN wallets w ON w.tenant_id = e.tenant_id AND w.livemode = e.livemode AND w.id = e.wallet_id
+            WHERE e.tenant_id = $1 AND e.livemode = $2 AND e.type <> 'hold'
+            UNION ALL
             SELECT 'credit_note', id, 'credit_note_revenue', abs(total_minor - tax_minor), currency FROM credit_notes
             WHERE tenant_id = $1 AND livemode = $2 AND total_minor <> tax_minor
         ), posted AS (
             SELECT source_id, reason, amount, unit FROM ledger_transfers
             WHERE tenant_id = $1 AND livemode = $2
-                AND reason IN ('payment', 'refund', 'credit_balance', 'credit_note_revenue')
+                AND reason IN ('payment', 'refund', 'credit_balance', 'credit_note_revenue', 'wallet_grant', 'wallet_top_up', 'wallet_expiry', 'wallet_debit')
         )
         SELECT format('%s %s', coalesce(m.kind, p.reason), coalesce(m.id, p.source_id)) AS "row!",
             CASE

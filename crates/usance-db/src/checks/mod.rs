@@ -2,6 +2,7 @@
 
 pub mod billing;
 pub mod ledger;
+pub mod wallets;
 
 /// Rows that one query reports at most: a broken invariant is often broken many times.
 const FINDINGS_MAX: i64 = 100;

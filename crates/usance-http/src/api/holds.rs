@@ -111,9 +111,7 @@ pub(crate) async fn create_hold(request: Mutation<CreateHold>) -> ApiResult<Resp
             async move {
                 let wallet = match (body.wallet, body.customer) {
                     (Some(wallet), None) => read_wallet(&wallet)?,
-                    (None, Some(customer)) => {
-                        wallets::ensure(cx, &customer, &body.amount.currency).await?
-                    }
+                    (None, Some(customer)) => wallets::ensure(cx, &customer, &body.amount.currency).await?,
                     (Some(_), Some(_)) | (None, None) => {
                         let detail = "give exactly one of wallet and customer";
                         return Err(Error::field("/wallet", "required", detail));

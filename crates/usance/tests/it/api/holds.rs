@@ -37,10 +37,7 @@ async fn what_was_used_of_a_hold_is_taken_and_the_rest_is_free() {
     let again = settle(&client, &held, 250).await.expect_code(409, "hold_not_open");
     assert_eq!(again["status"], 409);
     let entries = client.get(&format!("{wallet}/entries?limit=1")).await.expect(200);
-    assert_eq!(
-        (&entries["data"][0]["type"], minor(&entries["data"][0]["amount"])),
-        (&json!("hold"), -250)
-    );
+    assert_eq!((&entries["data"][0]["type"], minor(&entries["data"][0]["amount"])), (&json!("hold"), -250));
     server.stop().await;
 }
 
@@ -83,7 +80,11 @@ async fn of_several_who_resolve_one_hold_one_wins() {
         let racers = join_all((0..4).map(|racer| {
             let (client, held) = (client.clone(), held.clone());
             async move {
-                if (round + racer) % 2 == 0 { settle(&client, &held, 70).await } else { release(&client, &held).await }
+                if (round + racer) % 2 == 0 {
+                    settle(&client, &held, 70).await
+                } else {
+                    release(&client, &held).await
+                }
             }
         }))
         .await;
@@ -105,7 +106,8 @@ async fn a_hold_ends_when_its_time_is_over_whoever_looks() {
     let client = tenant(&server, None).await;
     let wallet = funded(&client, 100, 0).await;
     let held = hold(&client, &wallet, 100).await.expect(201);
-    let kept = client.post(&format!("/holds/{}/extend", id(&held)), json!({ "expires_in": 60 })).await.expect(200);
+    let kept =
+        client.post(&format!("/holds/{}/extend", id(&held)), json!({ "expires_in": 60 })).await.expect(200);
     assert_eq!(kept["expires_at"], held["expires_at"]);
 
     // The clock moves without the work that is due: nobody sweeps.
@@ -117,7 +119,10 @@ async fn a_hold_ends_when_its_time_is_over_whoever_looks() {
     hold(&client, &wallet, 1).await.expect_code(402, "debt_limit_exceeded");
 
     let expired = client.get(&format!("/holds/{}", id(&held))).await.expect(200);
-    assert_eq!((&expired["status"], &expired["resolved_at"]), (&json!("expired"), &json!("2024-01-01T00:10:00Z")));
+    assert_eq!(
+        (&expired["status"], &expired["resolved_at"]),
+        (&json!("expired"), &json!("2024-01-01T00:10:00Z"))
+    );
     let back = "UPDATE test_clocks SET frozen_at = '2024-01-01T00:05:00Z' RETURNING 'moved'";
     server.database.text_as_superuser(back).await;
     assert_eq!(client.get(&format!("/holds/{}", id(&held))).await.expect(200)["status"], "expired");

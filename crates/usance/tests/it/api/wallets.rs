@@ -57,8 +57,7 @@ async fn the_published_vectors_of_the_debt_limit_hold_over_http() {
     assert_eq!(client.get(&wallet).await.expect(200)["debt_limit"], usd(500));
     grant(&client, &wallet, json!({ "amount": usd(100) })).await;
     let accepted = debit(&client, &wallet, "call-1", 400).await.expect(201);
-    let refused =
-        debit(&client, &wallet, "call-2", 600).await.expect_code(402, "debt_limit_exceeded");
+    let refused = debit(&client, &wallet, "call-2", 600).await.expect_code(402, "debt_limit_exceeded");
     assert_eq!(state(&client, &wallet).await[0], -300);
     let exactly = debit(&client, &wallet, "call-3", 200).await.expect(201);
     let beyond = debit(&client, &wallet, "call-4", 1).await.expect_code(402, "debt_limit_exceeded");
@@ -157,9 +156,11 @@ async fn grants_are_used_by_priority_then_expiry_and_expire_by_themselves() {
     let client = tenant(&server, None).await;
     let wallet = funded(&client, 0, 0).await;
     let give = |amount: i64, priority: i64, expires_at: Option<&str>| json!({ "amount": usd(amount), "priority": priority, "expires_at": expires_at });
-    for body in
-        [give(100, 20, None), give(100, 10, Some("2024-02-01T00:00:00Z")), give(100, 10, Some("2024-01-15T00:00:00Z"))]
-    {
+    for body in [
+        give(100, 20, None),
+        give(100, 10, Some("2024-02-01T00:00:00Z")),
+        give(100, 10, Some("2024-01-15T00:00:00Z")),
+    ] {
         grant(&client, &wallet, body).await;
     }
 
@@ -209,7 +210,10 @@ async fn an_unanswered_top_up_is_looked_up() {
     let client = tenant(&server, Some("tok_timeout")).await;
     let wallet = wallet(&client).await;
 
-    client.post(&format!("{wallet}/topups"), json!({ "amount": usd(100) })).await.expect_code(409, "payment_unknown");
+    client
+        .post(&format!("{wallet}/topups"), json!({ "amount": usd(100) }))
+        .await
+        .expect_code(409, "payment_unknown");
     client.advance("2024-01-01T00:05:00Z").await;
 
     let status = "SELECT status || ' ' || failure_code FROM wallet_top_ups";
@@ -229,10 +233,7 @@ async fn however_many_debits_cross_the_threshold_at_once_one_charge_is_made() {
     let client = tenant(&server, Some("tok_success")).await;
     let wallet = funded(&client, 1_000, 500).await;
     let recharge = json!({ "threshold": usd(600), "amount": usd(1_000) });
-    client
-        .patch(&wallet, json!({ "auto_recharge": recharge, "low_balance": usd(700) }))
-        .await
-        .expect(200);
+    client.patch(&wallet, json!({ "auto_recharge": recharge, "low_balance": usd(700) })).await.expect(200);
 
     let debits = (0..40).map(|number| {
         let (client, wallet) = (client.clone(), wallet.clone());
@@ -257,7 +258,10 @@ async fn recharging_goes_on_until_the_threshold_and_stops_at_the_cap_of_the_mont
 
     debit(&client, &wallet, "a", 400).await.expect(201);
     settle(&client).await;
-    assert_eq!((top_ups(&server).await.as_str(), state(&client, &wallet).await[0]), ("100 succeeded, 100 succeeded", -100));
+    assert_eq!(
+        (top_ups(&server).await.as_str(), state(&client, &wallet).await[0]),
+        ("100 succeeded, 100 succeeded", -100)
+    );
     client.advance("2024-02-01T00:00:00Z").await;
     debit(&client, &wallet, "b", 1).await.expect(201);
     client.advance("2024-02-01T00:00:01Z").await;
@@ -308,8 +312,16 @@ async fn what_cannot_be_an_amount_is_refused_and_changes_nothing() {
     assert_eq!(refused["errors"][0]["code"], "too_large");
     let euros = json!({ "id": "eur", "amount": { "amount_minor": 1, "currency": "EUR" } });
     client.post(&debits, euros).await.expect_code(422, "currency_mismatch");
-    for (usage, code) in [("0", "out_of_range"), ("-1", "out_of_range"), ("1.0000000000001", "malformed_decimal"), ("NaN", "malformed_decimal")] {
-        let refused = client.post(&debits, json!({ "id": "y", "usage": usage })).await.expect_code(422, "invalid_field");
+    for (usage, code) in [
+        ("0", "out_of_range"),
+        ("-1", "out_of_range"),
+        ("1.0000000000001", "malformed_decimal"),
+        ("NaN", "malformed_decimal"),
+    ] {
+        let refused = client
+            .post(&debits, json!({ "id": "y", "usage": usage }))
+            .await
+            .expect_code(422, "invalid_field");
         assert_eq!(refused["errors"][0]["code"], code, "{usage}");
     }
     client.post(&debits, json!({ "id": "z" })).await.expect_code(422, "invalid_field");
@@ -324,7 +336,8 @@ async fn a_debt_limit_is_not_set_below_what_is_used() {
     let wallet = funded(&client, 0, 500).await;
     debit(&client, &wallet, "a", 300).await.expect(201);
 
-    let refused = client.patch(&wallet, json!({ "debt_limit": usd(299) })).await.expect_code(422, "invalid_field");
+    let refused =
+        client.patch(&wallet, json!({ "debt_limit": usd(299) })).await.expect_code(422, "invalid_field");
     let lowered = client.patch(&wallet, json!({ "debt_limit": usd(300) })).await.expect(200);
 
     assert_eq!(refused["errors"][0]["pointer"], "/debt_limit");
