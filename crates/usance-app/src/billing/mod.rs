@@ -83,10 +83,10 @@ pub(crate) async fn bill(
     }
     let invoices: HashMap<SubscriptionId, InvoiceId> =
         drafts.iter().filter_map(|draft| Some((draft.subscription?, draft.id))).collect();
-    issue_many(cx, tx, drafts).await?;
     let settled: Vec<_> =
         bills.iter().flat_map(|bill| settled(bill, invoices.get(&bill.subscription).copied())).collect();
     billing_periods::insert_many(tx, &settled).await?;
+    issue_many(cx, tx, drafts).await?;
     Ok(bills.iter().map(|bill| invoices.get(&bill.subscription).copied()).collect())
 }
 
