@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use usance_core::{
     discount::CouponOrder,
     ids::{
-        CreditBalanceEntryId, CustomerId, InvoiceId, LineItemId, OutboxEventId, PriceId, SubscriptionId,
-        SubscriptionItemId,
+        CreditBalanceEntryId, CustomerId, DiscountId, InvoiceId, LineItemId, OutboxEventId, PriceId,
+        SubscriptionId, SubscriptionItemId,
     },
     invoice::{
         InvoiceTerms, InvoiceTotals, LineTotal, TaxBehavior, TaxRate,
@@ -51,10 +51,38 @@ pub(crate) struct Draft<'a> {
     /// In the tenant's time.
     pub(crate) at: Timestamp,
     pub(crate) coupon_order: CouponOrder,
+    /// The only ones that it may take of; all of the customer's, if absent.
+    pub(crate) discounts: Option<Vec<DiscountId>>,
     pub(crate) memo: String,
     /// It stays a draft until somebody finalizes it.
     pub(crate) keep: bool,
     pub(crate) lines: Vec<LineDraft>,
+}
+
+impl<'a> Draft<'a> {
+    /// A draft that is of no subscription, says nothing, and does not wait for anybody.
+    pub(crate) fn new(
+        cx: &Cx,
+        kind: &'static str,
+        customer: &'a Customer,
+        period: Period,
+        at: Timestamp,
+        lines: Vec<LineDraft>,
+    ) -> Self {
+        Self {
+            id: InvoiceId::from_uuid(cx.app.ids.next()),
+            kind,
+            customer,
+            subscription: None,
+            period,
+            at,
+            coupon_order: CouponOrder::default(),
+            discounts: None,
+            memo: String::new(),
+            keep: false,
+            lines,
+        }
+    }
 }
 
 /// A line before discounts and taxes.
@@ -205,12 +233,13 @@ pub(crate) async fn rewrite_draft(
     if uses.is_empty() { Ok(()) } else { Ok(discounts::insert_uses(tx, invoice.id, &uses).await?) }
 }
 
-/// Gives back what an invoice took of its customer's discounts.
-pub(crate) async fn restore_discounts(tx: &mut TenantTx, invoice: InvoiceId) -> Result<()> {
-    for it in discounts::take_uses(tx, invoice).await? {
+/// Gives back what an invoice took of its customer's discounts, and returns which.
+pub(crate) async fn restore_discounts(tx: &mut TenantTx, invoice: InvoiceId) -> Result<Vec<DiscountId>> {
+    let uses = discounts::take_uses(tx, invoice).await?;
+    for it in &uses {
         discounts::restore(tx, it.discount, it.periods, it.fixed_minor).await?;
     }
-    Ok(())
+    Ok(uses.into_iter().map(|it| it.discount).collect())
 }
 
 impl<'a> Run<'a> {
@@ -256,10 +285,13 @@ impl<'a> Run<'a> {
         let tax = self.tax_of(tx, customer).await?;
         let currency = Currency::parse(&customer.currency)
             .map_err(|_| Error::Internal("a stored currency cannot be read"))?;
-        let active = match draft.subscription.filter(|_| self.discounted.contains(&customer.id)) {
+        let mut active = match draft.subscription.filter(|_| self.discounted.contains(&customer.id)) {
             Some(subscription) => discounts::list_active(tx, customer.id, subscription).await?,
             None => Vec::new(),
         };
+        if let Some(only) = &draft.discounts {
+            active.retain(|discount| only.contains(&discount.id));
+        }
         let coupons = active.iter().map(|discount| coupon(discount, currency)).collect::<Result<Vec<_>>>()?;
         let terms = InvoiceTerms {
             tax_behavior: tax.behavior(),
