@@ -6,7 +6,7 @@
 
 mod commitment;
 mod credits;
-mod drafts;
+mod draft;
 mod issue;
 mod late;
 mod lines;
@@ -15,6 +15,7 @@ mod parties;
 mod progressive;
 mod quote;
 mod reissue;
+mod rerating;
 mod totals;
 
 use std::collections::HashMap;
@@ -33,16 +34,15 @@ use usance_db::{
     customers::Customer,
 };
 
-pub(crate) use drafts::refresh_draft;
-pub(crate) use issue::{
-    Draft, LineDraft, announce_many, apply, finalize_draft, issue_many, reference, restore_discounts,
-};
+pub(crate) use draft::{Draft, LineDraft};
+pub(crate) use issue::{announce_many, apply, finalize_draft, issue_many, reference, restore_discounts};
 pub(crate) use late::bill_late_usage;
 pub(crate) use lines::step_json;
 pub(crate) use offers::{Offer, OfferPrice, Offers};
 pub(crate) use parties::parties;
 pub(crate) use progressive::{CHECK_EVERY, check_thresholds};
 pub(crate) use quote::{fixed_fees, full_period, quote_lines};
+pub(crate) use rerating::refresh_draft;
 pub(crate) use totals::{coupon_of, stored_rates, total_lines};
 
 use crate::{

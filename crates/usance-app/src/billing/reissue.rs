@@ -23,8 +23,8 @@ use usance_db::{
 
 use super::{
     Draft, LineDraft, Offers,
-    drafts::{Rerated, rerate},
     issue::{issue_many, restore_discounts},
+    rerating::{Rerated, rerate},
     totals::stored_rates,
 };
 use crate::{

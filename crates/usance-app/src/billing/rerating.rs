@@ -1,4 +1,4 @@
-//! Drafts in their grace period: late usage still changes them.
+//! Stored lines, measured and rated once more: late usage still changes a draft in its grace period.
 
 use usance_core::{
     discount::CouponOrder,
