@@ -3,20 +3,14 @@
 use std::collections::{HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
-use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use usance_core::{
-    discount::CouponOrder,
-    ids::{
-        CreditBalanceEntryId, CustomerId, InvoiceId, LineItemId, OutboxEventId, PriceId, SubscriptionId,
-        SubscriptionItemId,
-    },
+    ids::{CreditBalanceEntryId, CustomerId, DiscountId, InvoiceId, LineItemId, OutboxEventId},
     invoice::{
-        InvoiceTerms, InvoiceTotals, LineTotal, TaxBehavior, TaxRate,
+        InvoiceTerms, InvoiceTotals, LineTotal, TaxBehavior,
         state::{InvoiceCommand, InvoiceStatus, transition},
     },
-    money::{Currency, Money},
-    period::Period,
+    money::Currency,
 };
 use usance_db::{
     TenantTx,
@@ -25,7 +19,7 @@ use usance_db::{
     discounts::{self, Discount, DiscountUse},
     due_work, invoices,
     invoices::Invoice,
-    line_items::{self, EventSet, LineItem},
+    line_items::{self, LineItem},
     outbox, payment_methods,
     tenant_profiles::{self, TenantProfile},
 };
@@ -38,77 +32,10 @@ use crate::{
     work,
 };
 
-use super::totals::{coupon, taxes_json, total_lines};
-
-/// An invoice before discounts and taxes.
-#[derive(Debug)]
-pub(crate) struct Draft<'a> {
-    pub(crate) id: InvoiceId,
-    pub(crate) kind: &'static str,
-    pub(crate) customer: &'a Customer,
-    pub(crate) subscription: Option<SubscriptionId>,
-    pub(crate) period: Period,
-    /// In the tenant's time.
-    pub(crate) at: Timestamp,
-    pub(crate) coupon_order: CouponOrder,
-    pub(crate) memo: String,
-    /// It stays a draft until somebody finalizes it.
-    pub(crate) keep: bool,
-    pub(crate) lines: Vec<LineDraft>,
-}
-
-/// A line before discounts and taxes.
-#[derive(Debug, Clone)]
-pub(crate) struct LineDraft {
-    pub(crate) kind: &'static str,
-    pub(crate) subscription: Option<SubscriptionId>,
-    pub(crate) item: Option<SubscriptionItemId>,
-    pub(crate) price: Option<PriceId>,
-    pub(crate) description: String,
-    pub(crate) period: Period,
-    pub(crate) quantity: Decimal,
-    pub(crate) amount: Money,
-    pub(crate) exact: Decimal,
-    /// The steps that sum to the price of a full period.
-    pub(crate) arithmetic: Value,
-    /// The part of a full period that is charged.
-    pub(crate) share: Option<String>,
-    pub(crate) events: Option<EventSet>,
-    /// The customer's, if absent.
-    pub(crate) rates: Option<Vec<TaxRate>>,
-    pub(crate) credited: Option<LineItemId>,
-    pub(crate) revision: i32,
-    /// Where it stands on the invoice.
-    pub(crate) place: (i16, i16),
-}
-
-impl LineDraft {
-    /// A line of quantity 1 that nothing more is known of.
-    pub(crate) fn new(kind: &'static str, period: Period, amount: Money, exact: Decimal) -> Self {
-        Self {
-            kind,
-            subscription: None,
-            item: None,
-            price: None,
-            description: String::new(),
-            period,
-            quantity: Decimal::ONE,
-            amount,
-            exact,
-            arithmetic: json!([]),
-            share: None,
-            events: None,
-            rates: None,
-            credited: None,
-            revision: 0,
-            place: (i16::MAX, 1),
-        }
-    }
-
-    pub(super) fn is_discountable(&self) -> bool {
-        !matches!(self.kind, "credit" | "progressive" | "adjustment")
-    }
-}
+use super::{
+    Draft, LineDraft,
+    totals::{coupon, taxes_json, total_lines},
+};
 
 /// What all invoices of a run share.
 struct Run<'a> {
@@ -196,12 +123,13 @@ pub(crate) async fn rewrite_draft(
     if uses.is_empty() { Ok(()) } else { Ok(discounts::insert_uses(tx, invoice.id, &uses).await?) }
 }
 
-/// Gives back what an invoice took of its customer's discounts.
-pub(crate) async fn restore_discounts(tx: &mut TenantTx, invoice: InvoiceId) -> Result<()> {
-    for it in discounts::take_uses(tx, invoice).await? {
+/// Gives back what an invoice took of its customer's discounts, and returns which.
+pub(crate) async fn restore_discounts(tx: &mut TenantTx, invoice: InvoiceId) -> Result<Vec<DiscountId>> {
+    let uses = discounts::take_uses(tx, invoice).await?;
+    for it in &uses {
         discounts::restore(tx, it.discount, it.periods, it.fixed_minor).await?;
     }
-    Ok(())
+    Ok(uses.into_iter().map(|it| it.discount).collect())
 }
 
 impl<'a> Run<'a> {
@@ -246,10 +174,13 @@ impl<'a> Run<'a> {
         let tax = self.tax_of(tx, customer).await?;
         let currency = Currency::parse(&customer.currency)
             .map_err(|_| Error::Internal("a stored currency cannot be read"))?;
-        let active = match draft.subscription.filter(|_| self.discounted.contains(&customer.id)) {
+        let mut active = match draft.subscription.filter(|_| self.discounted.contains(&customer.id)) {
             Some(subscription) => discounts::list_active(tx, customer.id, subscription).await?,
             None => Vec::new(),
         };
+        if let Some(only) = &draft.discounts {
+            active.retain(|discount| only.contains(&discount.id));
+        }
         let coupons = active.iter().map(|discount| coupon(discount, currency)).collect::<Result<Vec<_>>>()?;
         let terms = InvoiceTerms {
             tax_behavior: tax.behavior(),
