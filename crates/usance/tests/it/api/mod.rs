@@ -26,6 +26,7 @@ mod published_vectors;
 mod quotes;
 mod refunds;
 mod register;
+mod reissue;
 mod subscription_changes;
 mod tax_rates;
 mod tenant_profile;
