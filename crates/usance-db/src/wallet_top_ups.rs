@@ -22,6 +22,8 @@ pub struct TopUp {
     pub automatic: bool,
     /// `processing`, `succeeded`, `failed` or `unknown`.
     pub status: String,
+    /// The `Idempotency-Key` of the request for it.
+    pub reference: Option<String>,
     /// In minor units.
     pub amount_minor: i64,
     /// ISO 4217.
@@ -36,15 +38,16 @@ pub struct TopUp {
     pub sent_at: Option<Timestamp>,
 }
 
-/// Adds a top-up. Conflict: `wallet_top_ups_automatic_key`, while another one that nobody asked for is open.
+/// Adds a top-up. Conflicts: `wallet_top_ups_automatic_key`, while another one that nobody asked for is open;
+/// `wallet_top_ups_reference_key`, if it was asked for before.
 pub async fn insert(tx: &mut TenantTx, top_up: &TopUp, now: Timestamp) -> Result<(), DbError> {
     let (tenant, livemode) = tx.keys();
     sqlx::query!(
         "-- wallet_top_ups::insert
         INSERT INTO wallet_top_ups
             (tenant_id, livemode, id, wallet_id, payment_method_id, gateway, automatic, status, amount_minor, currency,
-             created_at, sent_at, updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+             created_at, sent_at, updated_at, reference)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         tenant,
         livemode,
         top_up.id.uuid(),
@@ -58,10 +61,31 @@ pub async fn insert(tx: &mut TenantTx, top_up: &TopUp, now: Timestamp) -> Result
         top_up.created_at.to_sqlx(),
         top_up.sent_at.map(ToSqlx::to_sqlx) as Option<jiff_sqlx::Timestamp>,
         now.to_sqlx(),
+        top_up.reference,
     )
     .execute(tx.connection())
     .await?;
     Ok(())
+}
+
+/// Finds the top-up of a wallet that was asked for under an `Idempotency-Key`.
+pub async fn find_by_reference(
+    tx: &mut TenantTx,
+    wallet: WalletId,
+    reference: &str,
+) -> Result<Option<TopUpId>, DbError> {
+    let (tenant, livemode) = tx.keys();
+    let row = sqlx::query!(
+        "-- wallet_top_ups::find_by_reference
+        SELECT id FROM wallet_top_ups WHERE tenant_id = $1 AND livemode = $2 AND wallet_id = $3 AND reference = $4",
+        tenant,
+        livemode,
+        wallet.uuid(),
+        reference,
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(row.map(|row| TopUpId::from_uuid(row.id)))
 }
 
 /// Finds a top-up and keeps others from changing it until the transaction ends. Its wallet is not locked by this.
@@ -70,7 +94,7 @@ pub async fn lock(tx: &mut TenantTx, id: TopUpId) -> Result<Option<TopUp>, DbErr
     let row = sqlx::query!(
         "-- wallet_top_ups::lock
         SELECT id, wallet_id, payment_method_id, gateway, automatic, status, amount_minor, currency, gateway_reference,
-            failure_code, created_at, sent_at
+            failure_code, reference, created_at, sent_at
         FROM wallet_top_ups
         WHERE tenant_id = $1 AND livemode = $2 AND id = $3
         FOR UPDATE",
@@ -91,6 +115,7 @@ pub async fn lock(tx: &mut TenantTx, id: TopUpId) -> Result<Option<TopUp>, DbErr
         currency: row.currency,
         gateway_reference: row.gateway_reference,
         failure_code: row.failure_code,
+        reference: row.reference,
         created_at: row.created_at.to_jiff(),
         sent_at: row.sent_at.map(jiff_sqlx::Timestamp::to_jiff),
     }))

@@ -132,7 +132,8 @@ impl<'a> Books<'a> {
         Ok(())
     }
 
-    fn expire_grants(&mut self, wallet: WalletId) -> Result<()> {
+    /// Takes out credits whose time is over and that no hold reserves.
+    pub(super) fn expire_grants(&mut self, wallet: WalletId) -> Result<()> {
         let now = self.now;
         let open = self.book_mut(wallet)?;
         let lost = open.book.expire(now).map_err(|_| Error::Internal("the grants of a wallet are wrong"))?;
@@ -161,7 +162,11 @@ impl<'a> Books<'a> {
         grants: Vec<WalletGrant>,
         as_of: Timestamp,
     ) -> Result<WalletNow> {
-        let book = book(&wallet, account)?;
+        let mut book = book(&wallet, account)?;
+        book.grants = grants.iter().map(core_grant).collect();
+        // What is over is not there any more, whether anybody has noted it or not.
+        book.expire(as_of).map_err(|_| Error::Internal("the grants of a wallet are wrong"))?;
+        let account = WalletAccount { balance: book.balance, ..account };
         let is_over = |grant: &WalletGrant| grant.expires_at.is_some_and(|at| at <= as_of);
         let grants = grants.into_iter().filter(|grant| !is_over(grant)).collect();
         let (available_minor, unrounded) = (book.available(), book.unrounded());

@@ -318,6 +318,8 @@ fn resolve(
             books.resolve(wallet, hold, (after.status, 0), (Reason::HoldReleased, Kind::Void(pending)))?
         }
     };
+    // What the hold kept from expiring is free now.
+    books.expire_grants(wallet)?;
     Ok(Outcome::Held(resolved))
 }
 
@@ -332,7 +334,7 @@ fn refuse_hold(error: HoldError, hold: &Hold) -> Error {
                     format!("the hold is {} already", status.as_str())
                 }
             };
-            Refusal::new(Code::HoldNotOpen, detail).with("status", status.as_str()).into()
+            Refusal::new(Code::HoldNotOpen, detail).with("hold_status", status.as_str()).into()
         }
         HoldError::AboveHeld { held } => Error::field(
             "/amount",

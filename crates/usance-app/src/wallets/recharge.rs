@@ -52,6 +52,7 @@ pub(super) async fn plan(
         currency: wallet.currency.clone(),
         gateway_reference: None,
         failure_code: None,
+        reference: None,
         created_at: now,
         sent_at: None,
     };

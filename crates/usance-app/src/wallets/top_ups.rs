@@ -29,12 +29,34 @@ use crate::{
 /// Money that was paid is used after credits that were given.
 const PAID_PRIORITY: i16 = 100;
 
-/// Charges a customer's newest payment method, and puts the money into the wallet.
-pub async fn create(cx: &Cx, wallet: WalletId, amount: &Amount) -> Result<TopUp> {
-    let top_up = begin(cx, wallet, amount).await?;
+/// Charges a customer's newest payment method, and puts the money into the wallet. Under the key of an earlier request,
+/// whose answer was lost, nothing is charged again: what became of it is found out.
+pub async fn create(cx: &Cx, wallet: WalletId, amount: &Amount, key: Option<&str>) -> Result<TopUp> {
+    let top_up = match find_before(cx, wallet, key).await? {
+        Some(before) => {
+            resolve(cx, before).await?;
+            let mut tx = cx.begin().await?;
+            let found = wallet_top_ups::lock(&mut tx, before).await?;
+            found.ok_or(Error::Internal("a top-up has vanished"))?
+        }
+        None => charge(cx, begin(cx, wallet, amount, key).await?).await?,
+    };
+    answer(top_up)
+}
+
+async fn find_before(cx: &Cx, wallet: WalletId, key: Option<&str>) -> Result<Option<TopUpId>> {
+    let Some(key) = key else { return Ok(None) };
+    let mut tx = cx.begin().await?;
+    Ok(wallet_top_ups::find_by_reference(&mut tx, wallet, key).await?)
+}
+
+async fn charge(cx: &Cx, top_up: TopUp) -> Result<TopUp> {
     let request = charge_request(cx, &top_up).await?;
     let outcome = within_limit(cx.app.gateways.find(&top_up.gateway)?.charge(request)).await;
-    let top_up = record(cx, top_up.id, outcome).await?;
+    record(cx, top_up.id, outcome).await
+}
+
+fn answer(top_up: TopUp) -> Result<TopUp> {
     match top_up.status.as_str() {
         "succeeded" => Ok(top_up),
         "failed" => {
@@ -49,7 +71,7 @@ pub async fn create(cx: &Cx, wallet: WalletId, amount: &Amount) -> Result<TopUp>
     }
 }
 
-async fn begin(cx: &Cx, id: WalletId, amount: &Amount) -> Result<TopUp> {
+async fn begin(cx: &Cx, id: WalletId, amount: &Amount, key: Option<&str>) -> Result<TopUp> {
     let mut tx = cx.begin().await?;
     let wallet = wallets::find(&mut tx, id).await?.ok_or_else(|| Error::not_found("wallet"))?;
     let mut faults = Faults::default();
@@ -75,6 +97,7 @@ async fn begin(cx: &Cx, id: WalletId, amount: &Amount) -> Result<TopUp> {
         currency: wallet.currency,
         gateway_reference: None,
         failure_code: None,
+        reference: key.map(str::to_owned),
         created_at: now,
         sent_at: Some(cx.now),
     };

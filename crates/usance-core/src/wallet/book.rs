@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use thiserror::Error;
 
 use super::{Grant, WalletError, burn_down};
-use crate::decimal::exact_add;
+use crate::decimal::{exact_add, stored_decimal};
 use crate::money::{Currency, Money, MoneyError};
 
 /// What a wallet has at one moment. Amounts are in minor units.
@@ -168,6 +168,7 @@ impl Book {
     /// Adds usage and takes out what the rounded sum of all usage has grown by.
     pub fn use_up(&mut self, exact: Decimal, debit: Debit, now: Timestamp) -> Result<Moved, BookError> {
         let sum = exact_add(self.usage.exact, exact).map_err(WalletError::Inexact)?;
+        let sum = stored_decimal(sum).map_err(|_| BookError::TooLarge)?;
         let rounded = Money::from_exact(sum, self.currency)?.minor();
         let amount = rounded.checked_sub(self.usage.debited).ok_or(BookError::TooLarge)?;
         let rest = sum > Money::new(rounded, self.currency).to_decimal();

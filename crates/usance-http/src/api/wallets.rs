@@ -455,10 +455,13 @@ pub(crate) async fn create_top_up(
     Path(id): Path<String>,
     request: Mutation<CreateTopUp>,
 ) -> ApiResult<Response> {
+    let key = request.key_text().map(str::to_owned);
     request
         .run_in_steps(StatusCode::CREATED, move |cx, body: CreateTopUp| {
             async move {
-                Ok(TopUpView::from(wallets::top_up(cx, read_wallet(&id)?, &body.amount.into()).await?))
+                let wallet = read_wallet(&id)?;
+                let made = wallets::top_up(cx, wallet, &body.amount.into(), key.as_deref()).await?;
+                Ok(TopUpView::from(made))
             }
             .boxed()
         })
