@@ -74,7 +74,11 @@ const TAMPERINGS: [(&str, Invariant, &str); 21] = [
         Invariant::Invoices,
         "invoice inv_",
     ),
-    ("UPDATE wallet_grants SET left_minor = 0", Invariant::Wallets, "wallet wal_"),
+    (
+        "UPDATE wallet_entries SET balance_after_minor = balance_after_minor + 1 WHERE sequence = 2",
+        Invariant::Wallets,
+        "wallet wal_",
+    ),
     (
         "UPDATE refunds SET gateway_reference = (SELECT gateway_reference FROM payments LIMIT 1)",
         Invariant::Charges,
