@@ -204,7 +204,7 @@ struct Model {
 }
 
 impl Model {
-    fn take(&mut self, result: Result<Moved, BookError>, before: &Book) {
+    fn take(&mut self, result: &Result<Moved, BookError>, before: &Book) {
         match result {
             Ok(moved) => {
                 self.spent += moved.amount();
@@ -225,11 +225,11 @@ impl Model {
             }
             Step::TakeOut(amount, used) => {
                 let result = self.book.take_out(amount, debit(used), now);
-                self.take(result, &before);
+                self.take(&result, &before);
             }
             Step::UseUp(digits, used) => {
                 let result = self.book.use_up(Decimal::new(digits, 4), debit(used), now);
-                self.take(result, &before);
+                self.take(&result, &before);
             }
             Step::Hold(amount) => match self.book.hold(amount) {
                 Ok(()) => self.holds.push((amount, now)),
@@ -238,7 +238,7 @@ impl Model {
             Step::Settle(amount) => {
                 if let Some((held, held_at)) = self.holds.pop() {
                     let result = self.book.settle(held, amount.min(held), held_at);
-                    self.take(result, &before);
+                    self.take(&result, &before);
                 }
             }
             Step::Release => {
