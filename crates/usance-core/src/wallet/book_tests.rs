@@ -239,19 +239,26 @@ impl Model {
                 if let Some((held, held_at)) = self.holds.pop() {
                     let result = self.book.settle(held, amount.min(held), held_at);
                     self.take(&result, &before);
+                    self.expire();
                 }
             }
             Step::Release => {
                 if let Some((held, _)) = self.holds.pop() {
                     self.book.free(held);
+                    self.expire();
                 }
             }
             Step::Wait(seconds) => {
                 self.now += seconds;
-                let lost = self.book.expire(at(self.now)).unwrap();
-                self.lost += lost.iter().map(|(_, moved)| moved.amount()).sum::<i64>();
+                self.expire();
             }
         }
+    }
+
+    /// What a hold kept from expiring is lost as soon as it is free, before anybody else can take it.
+    fn expire(&mut self) {
+        let lost = self.book.expire(at(self.now)).unwrap();
+        self.lost += lost.iter().map(|(_, moved)| moved.amount()).sum::<i64>();
     }
 
     fn check(&self) {
