@@ -92,6 +92,9 @@ pub enum Code {
     EventConflict,
     EventRejected,
     TooManyRequests,
+    RateLimitExceeded,
+    SubscriptionInactive,
+    FeatureNotIncluded,
     TestModeOnly,
     TestClockBackwards,
     TestClockTooFar,
@@ -118,7 +121,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 50] = [
+    pub const ALL: [Self; 53] = [
         Self::NotFound,
         Self::Unauthorized,
         Self::Forbidden,
@@ -147,6 +150,9 @@ impl Code {
         Self::EventConflict,
         Self::EventRejected,
         Self::TooManyRequests,
+        Self::RateLimitExceeded,
+        Self::SubscriptionInactive,
+        Self::FeatureNotIncluded,
         Self::TestModeOnly,
         Self::TestClockBackwards,
         Self::TestClockTooFar,
@@ -202,6 +208,9 @@ impl Code {
             Self::EventConflict => "event_conflict",
             Self::EventRejected => "event_rejected",
             Self::TooManyRequests => "too_many_requests",
+            Self::RateLimitExceeded => "rate_limit_exceeded",
+            Self::SubscriptionInactive => "subscription_inactive",
+            Self::FeatureNotIncluded => "feature_not_included",
             Self::TestModeOnly => "test_mode_only",
             Self::TestClockBackwards => "test_clock_backwards",
             Self::TestClockTooFar => "test_clock_too_far",

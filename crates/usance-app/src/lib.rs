@@ -13,6 +13,7 @@ pub mod customers;
 mod cx;
 pub mod discounts;
 mod dunning;
+pub mod entitlements;
 pub mod error;
 mod fields;
 pub mod gateway;
@@ -55,6 +56,7 @@ use usance_db::Db;
 
 use crate::{
     auth::{KeyCache, access_token::AccessTokens, keyring::Keyring, password::PasswordHashing},
+    entitlements::Entitlements,
     gateway::Gateways,
     ingest::Ingest,
     invoice_pdf::PdfRendering,
@@ -90,6 +92,8 @@ pub struct Parts {
     pub public_url: Option<String>,
     /// Where usage events go.
     pub ingest: Ingest,
+    /// What customers may use, in memory.
+    pub entitlements: Entitlements,
     /// How long work that calls the outside world is kept from other workers.
     pub work_lease: SignedDuration,
     /// Wakes a worker when work may be due.

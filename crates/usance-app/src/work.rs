@@ -4,12 +4,14 @@
 //! calls the outside world claims, notes its intent, calls, and notes the result; repeating it is harmless.
 
 use jiff::{SignedDuration, Timestamp};
-use usance_core::ids::{InvoiceId, PaymentId, PlanMigrationId, RefundId, SubscriptionId};
+use usance_core::ids::{
+    EntitlementCounterId, InvoiceId, PaymentId, PlanMigrationId, RefundId, SubscriptionId,
+};
 use usance_db::{Scope, TenantTx, due_work, due_work::DueWork};
 use uuid::Uuid;
 
 use crate::{
-    App, Cx, billing,
+    App, Cx, billing, entitlements,
     error::{Error, Result, chain},
     ingest, invoicing, payments, plan_migrations, refunds, subscriptions, test_clock,
 };
@@ -44,10 +46,12 @@ pub enum Kind {
     ResolveRefund,
     /// Counts events that waited for a meter, a customer or a subscription.
     RateUnbilled,
+    /// Looks whether there is something again of a limit that was reached.
+    RestoreEntitlement,
 }
 
 impl Kind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::AdvanceSubscription,
         Self::BillLateUsage,
         Self::CheckThresholds,
@@ -57,6 +61,7 @@ impl Kind {
         Self::ResolvePayment,
         Self::ResolveRefund,
         Self::RateUnbilled,
+        Self::RestoreEntitlement,
     ];
 
     /// The word of the database.
@@ -71,6 +76,7 @@ impl Kind {
             Self::ResolvePayment => "resolve_payment",
             Self::ResolveRefund => "resolve_refund",
             Self::RateUnbilled => "rate_unbilled",
+            Self::RestoreEntitlement => "restore_entitlement",
         }
     }
 
@@ -85,7 +91,8 @@ impl Kind {
             | Self::CollectInvoice
             | Self::ResolvePayment
             | Self::ResolveRefund
-            | Self::RateUnbilled => false,
+            | Self::RateUnbilled
+            | Self::RestoreEntitlement => false,
         }
     }
 
@@ -321,6 +328,12 @@ async fn run_kind(cx: &Cx, mut tx: TenantTx, kind: Kind, work: &DueWork) -> Resu
             lease(cx, tx, work).await?;
             refunds::resolve(cx, RefundId::from_uuid(work.subject_id)).await?;
             complete(cx, work).await
+        }
+        Kind::RestoreEntitlement => {
+            due_work::complete(&mut tx, work).await?;
+            let counter = EntitlementCounterId::from_uuid(work.subject_id);
+            entitlements::restore(cx, &mut tx, counter, work.due_at).await?;
+            Ok(tx.commit().await?)
         }
         Kind::RateUnbilled => {
             lease(cx, tx, work).await?;

@@ -1,6 +1,6 @@
 //! The pool and the three kinds of transaction.
 
-use std::{str::FromStr, time::Duration};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 use sqlx::{
     PgConnection, PgPool, Postgres, Row, Transaction,
@@ -10,7 +10,7 @@ use tracing::Instrument;
 use usance_core::ids::TenantId;
 use uuid::Uuid;
 
-use crate::DbError;
+use crate::{DbError, catalog_news::Generations};
 
 /// How to reach the database.
 #[derive(Debug, Clone)]
@@ -36,6 +36,7 @@ pub struct Scope {
 #[derive(Debug, Clone)]
 pub struct Db {
     pool: PgPool,
+    generations: Arc<Generations>,
 }
 
 impl Db {
@@ -67,18 +68,28 @@ impl Db {
                 })
             })
             .connect_lazy_with(options);
-        Ok(Self { pool })
+        Ok(Self { pool, generations: Arc::default() })
     }
 
     /// Begins a transaction that reaches the rows of one tenant and mode.
     pub async fn tenant(&self, scope: Scope) -> Result<TenantTx, DbError> {
         let tx = self.begin("usance_app", Some(scope)).await?;
-        Ok(TenantTx { tx, scope })
+        Ok(TenantTx { tx, scope, generations: Arc::clone(&self.generations), changes_catalog: false })
+    }
+
+    /// Counts the changes of each tenant's catalogue that this process knows of.
+    pub fn generations(&self) -> &Generations {
+        &self.generations
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
     }
 
     /// Begins a transaction that reaches the ingest tables of all tenants.
     pub async fn writer(&self) -> Result<WriterTx, DbError> {
-        Ok(WriterTx { tx: self.begin("usance_writer", None).await? })
+        let generations = Arc::clone(&self.generations);
+        Ok(WriterTx { tx: self.begin("usance_writer", None).await?, generations })
     }
 
     /// Begins a transaction that finds tenants by key and work by time.
@@ -132,6 +143,8 @@ async fn set_context(
 pub struct TenantTx {
     tx: Transaction<'static, Postgres>,
     scope: Scope,
+    generations: Arc<Generations>,
+    changes_catalog: bool,
 }
 
 impl TenantTx {
@@ -142,7 +155,22 @@ impl TenantTx {
 
     /// Makes the changes durable.
     pub async fn commit(self) -> Result<(), DbError> {
-        Ok(self.tx.commit().await?)
+        let committed = self.tx.commit().await;
+        if self.changes_catalog {
+            // Also where the answer was lost: the change may have been made.
+            self.generations.count_up(self.scope);
+        }
+        Ok(committed?)
+    }
+
+    pub(crate) fn note_catalog_change(&mut self) {
+        self.changes_catalog = true;
+    }
+
+    /// Goes on as the writer, in the same transaction.
+    pub async fn into_writer(mut self) -> Result<WriterTx, DbError> {
+        set_context(&mut self.tx, "usance_writer", None).await?;
+        Ok(WriterTx { tx: self.tx, generations: self.generations })
     }
 
     /// Goes on in the other mode of the same tenant: registration writes the keys of both.
@@ -172,6 +200,7 @@ impl TenantTx {
 #[derive(Debug)]
 pub struct WriterTx {
     tx: Transaction<'static, Postgres>,
+    generations: Arc<Generations>,
 }
 
 impl WriterTx {
@@ -190,6 +219,12 @@ impl WriterTx {
             .execute(&mut *self.tx)
             .await?;
         Ok(())
+    }
+
+    /// Goes on as a tenant, in the same transaction.
+    pub async fn into_tenant(mut self, scope: Scope) -> Result<TenantTx, DbError> {
+        set_context(&mut self.tx, "usance_app", Some(scope)).await?;
+        Ok(TenantTx { tx: self.tx, scope, generations: self.generations, changes_catalog: false })
     }
 
     /// Reads as the tenant for a moment; [`Self::leave_tenant`] must follow.

@@ -1,5 +1,6 @@
 //! The HTTP API: routes, extractors that authorise, wire types, OpenAPI. Rules and SQL live elsewhere.
 
+mod access_headers;
 mod api;
 mod document;
 mod error;
@@ -98,6 +99,7 @@ fn routes() -> OpenApiRouter<HttpState> {
         .routes(routes!(api::invoices::void_invoice))
         .routes(routes!(api::invoices::mark_invoice_uncollectible))
         .routes(routes!(api::payments::list_payments))
+        .merge(entitlements())
         .merge(credits())
         .merge(commercial_terms())
         .merge(selling());
@@ -108,6 +110,18 @@ fn routes() -> OpenApiRouter<HttpState> {
         .routes(routes!(operations::readyz))
         .routes(routes!(operations::metrics))
         .routes(routes!(operations::openapi))
+}
+
+/// What customers may use.
+fn entitlements() -> OpenApiRouter<HttpState> {
+    OpenApiRouter::new()
+        .routes(routes!(api::entitlements::check_entitlement))
+        .routes(routes!(api::entitlements::consume_entitlement))
+        .routes(routes!(api::entitlements::get_customer_access))
+        .routes(routes!(
+            api::entitlements::list_subscription_entitlements,
+            api::entitlements::set_subscription_entitlements
+        ))
 }
 
 /// What is given back.

@@ -4,6 +4,7 @@ use rust_decimal::Decimal;
 use usance_core::{discount::CouponOrder, money::Currency, proration::Proration, subscription::TrialEnd};
 use usance_db::{plans::PlanPolicies, tenant_profiles::TenantProfile};
 
+use super::plan_terms::CreateEntitlement;
 use crate::{
     error::Faults,
     fields::{check_word, read_decimal},
@@ -47,6 +48,8 @@ pub struct CreateTrial {
     pub price: Option<String>,
     /// `convert` or `cancel`; convert if absent.
     pub then: Option<String>,
+    /// What the trial grants of features instead of what the plan does.
+    pub limits: Vec<CreateEntitlement>,
 }
 
 /// Checks policies and fills in what is absent.

@@ -17,6 +17,7 @@ use usance_app::{
     App, Ids, Parts,
     auth::{KeyCache, access_token::AccessTokens, keyring::Keyring, password::PasswordHashing},
     config::{Role, Settings},
+    entitlements::{self, Entitlements},
     gateway::{Gateways, sandbox::SandboxGateway},
     ingest::{self, Ingest},
     invoice_pdf::PdfRendering,
@@ -34,6 +35,8 @@ const REQUESTS_TIMEOUT: Duration = Duration::from_secs(20);
 const TASKS_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the connections to the database may take to be given back.
 const CONNECTIONS_TIMEOUT: Duration = Duration::from_secs(5);
+/// Tasks that read again what customers used.
+const REFRESHERS: usize = 2;
 /// How often the recorder folds what histograms were given.
 const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
 
@@ -69,6 +72,12 @@ struct Running {
     workers: TaskTracker,
     accepting: CancellationToken,
     working: CancellationToken,
+}
+
+/// What the tasks of a server take from its application.
+struct Queues {
+    events: ingest::Queue,
+    refreshes: entitlements::Due,
 }
 
 /// Starts a server and returns when it takes requests.
@@ -111,7 +120,7 @@ async fn start_on(
     listener: Option<TcpListener>,
 ) -> anyhow::Result<Running> {
     let metrics = outside.metrics.clone();
-    let (app, queue) = build_app(database, settings, outside).await?;
+    let (app, Queues { events: queue, refreshes }) = build_app(database, settings, outside).await?;
     let (writers, workers) = (TaskTracker::new(), TaskTracker::new());
     let (accepting, working) = (CancellationToken::new(), CancellationToken::new());
     ingest::spawn_writers(&app, queue, &writers);
@@ -120,6 +129,11 @@ async fn start_on(
             workers.spawn(worker::run(app.clone(), settings.work_interval, working.clone()));
         }
     }
+    let refreshes = Arc::new(refreshes);
+    for _ in 0..REFRESHERS {
+        workers.spawn(entitlements::run_refresher(app.clone(), Arc::clone(&refreshes), working.clone()));
+    }
+    workers.spawn(entitlements::listen(app.clone(), working.clone()));
     if let Some(metrics) = metrics.clone() {
         workers.spawn(keep_up(metrics, working.clone()));
     }
@@ -135,13 +149,14 @@ async fn build_app(
     database: &Database,
     settings: &Settings,
     outside: Outside,
-) -> anyhow::Result<(App, ingest::Queue)> {
+) -> anyhow::Result<(App, Queues)> {
     database.migrate().await?;
     let db = database.connect(settings)?;
     let Outside { clock, random, metrics: _ } = outside;
     let secret = secret_key::find_or_generate(settings, &db, random.as_ref()).await?;
     let keyring = Keyring::parse(&secret).context("the secret key cannot be used")?;
-    let (ingest, queue) = Ingest::new(settings.ingest());
+    let (ingest, events) = Ingest::new(settings.ingest());
+    let (entitlements, refreshes) = Entitlements::new();
     let parts = Parts {
         db,
         ids: Ids::new(Arc::clone(&clock), Arc::clone(&random)),
@@ -153,13 +168,14 @@ async fn build_app(
         public_url: settings.public_url.clone(),
         gateways: Gateways::new(Arc::new(SandboxGateway::default())),
         ingest,
+        entitlements,
         // The settings allow far less than a duration can hold.
         work_lease: settings.work_lease.try_into().unwrap_or(SignedDuration::MAX),
         work_added: Notify::new(),
         clock,
         random,
     };
-    Ok((App::new(parts), queue))
+    Ok((App::new(parts), Queues { events, refreshes }))
 }
 
 async fn serve(listener: TcpListener, router: axum::Router, accepting: CancellationToken) -> io::Result<()> {

@@ -7,6 +7,7 @@ mod catalog;
 mod coupons;
 mod credit_notes;
 mod customers;
+mod entitlements;
 mod errors;
 mod events;
 mod idempotency;
