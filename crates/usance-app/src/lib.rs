@@ -33,6 +33,7 @@ pub mod plan_migrations;
 mod prices;
 pub mod pricing;
 pub mod quotes;
+pub mod rate_limits;
 pub mod refunds;
 pub mod subscriptions;
 pub mod tax;
@@ -60,6 +61,7 @@ use crate::{
     gateway::Gateways,
     ingest::Ingest,
     invoice_pdf::PdfRendering,
+    rate_limits::RateLimits,
 };
 
 /// Everything that a use case needs from outside. Cheap to clone.
@@ -94,6 +96,8 @@ pub struct Parts {
     pub ingest: Ingest,
     /// What customers may use, in memory.
     pub entitlements: Entitlements,
+    /// How many requests are let in.
+    pub rate_limits: RateLimits,
     /// How long work that calls the outside world is kept from other workers.
     pub work_lease: SignedDuration,
     /// Wakes a worker when work may be due.

@@ -9,6 +9,7 @@ mod hosted;
 mod middleware;
 mod operations;
 mod pages;
+mod rate_limit;
 mod wire;
 
 use std::time::Duration;
@@ -175,12 +176,25 @@ pub fn router(app: App, settings: HttpSettings) -> Router {
         .route("/invoices/{token}/pdf", get(hosted::invoice_pdf))
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::no_such_method)
-        .layer(axum::Extension(operations::Document::new(&openapi)))
-        .layer(from_fn_with_state(state.clone(), middleware::observe))
-        .with_state(state);
+        .layer(axum::Extension(operations::Document::new(&openapi)));
+    let routed = surround(routed, state);
     // Its own redirect from /docs to /docs/ must not meet the trimming.
     let docs = SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::from("/openapi.json"));
     Router::new().merge(docs).fallback_service(NormalizePathLayer::trim_trailing_slash().layer(routed))
+}
+
+/// Puts around routes what surrounds every request.
+fn surround(routes: Router<HttpState>, state: HttpState) -> Router {
+    routes
+        .layer(from_fn_with_state(state.clone(), rate_limit::limit))
+        .layer(from_fn_with_state(state.clone(), middleware::observe))
+        .with_state(state)
+}
+
+/// A service whose only route, `/constant`, tells an authorised caller `ok`: what a benchmark compares other routes with.
+pub fn constant_router(app: App, settings: HttpSettings) -> Router {
+    let constant = get(async |extract::Authorized(_): extract::Authorized| "ok");
+    surround(Router::new().route("/constant", constant), HttpState { app, settings })
 }
 
 /// The OpenAPI document, as it is served at `/openapi.json`.

@@ -11,7 +11,7 @@ use super::SlidingSpan;
 use crate::decimal::{DecimalError, exact_add, exact_sub};
 
 /// Slots of a window.
-const SLOTS: i64 = 60;
+pub(super) const SLOTS: i64 = 60;
 
 /// What was used within one slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +89,5 @@ fn leaves_at(slot: &Slot, span: SlidingSpan) -> Timestamp {
 }
 
 fn index(at: Timestamp, span: SlidingSpan) -> i64 {
-    let slot_micros = i64::try_from(span.duration().as_micros()).unwrap_or(i64::MAX) / SLOTS;
-    at.as_microsecond().div_euclid(slot_micros.max(1))
+    at.as_microsecond().div_euclid(span.slot_micros())
 }

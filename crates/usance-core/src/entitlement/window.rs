@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 use thiserror::Error;
 
+use super::sliding::SLOTS;
 use crate::period::Period;
 
 /// When the use of a fixed window starts again from zero.
@@ -63,6 +64,11 @@ impl SlidingSpan {
     /// Its length.
     pub const fn duration(self) -> SignedDuration {
         self.0
+    }
+
+    /// The length of one of the slots that it is counted in, in microseconds.
+    pub fn slot_micros(self) -> i64 {
+        (i64::try_from(self.0.as_micros()).unwrap_or(i64::MAX) / SLOTS).max(1)
     }
 }
 

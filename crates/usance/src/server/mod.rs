@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use axum::serve::ListenerExt as _;
 use jiff::SignedDuration;
 use metrics_exporter_prometheus::PrometheusHandle;
+use secrecy::ExposeSecret;
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use usance_app::{
@@ -21,6 +22,7 @@ use usance_app::{
     gateway::{Gateways, sandbox::SandboxGateway},
     ingest::{self, Ingest},
     invoice_pdf::PdfRendering,
+    rate_limits::{RateLimits, RedisLimiter},
 };
 use usance_core::clock::{Clock, Random};
 use usance_http::HttpSettings;
@@ -157,6 +159,8 @@ async fn build_app(
     let keyring = Keyring::parse(&secret).context("the secret key cannot be used")?;
     let (ingest, events) = Ingest::new(settings.ingest());
     let (entitlements, refreshes) = Entitlements::new();
+    let redis = settings.redis_url.as_ref().map(|url| RedisLimiter::new(url.expose_secret())).transpose();
+    let redis = redis.context("the address of Redis cannot be used")?;
     let parts = Parts {
         db,
         ids: Ids::new(Arc::clone(&clock), Arc::clone(&random)),
@@ -169,6 +173,7 @@ async fn build_app(
         gateways: Gateways::new(Arc::new(SandboxGateway::default())),
         ingest,
         entitlements,
+        rate_limits: RateLimits::new(settings.rate_limits, redis),
         // The settings allow far less than a duration can hold.
         work_lease: settings.work_lease.try_into().unwrap_or(SignedDuration::MAX),
         work_added: Notify::new(),
@@ -181,7 +186,8 @@ async fn build_app(
 async fn serve(listener: TcpListener, router: axum::Router, accepting: CancellationToken) -> io::Result<()> {
     // An answer is small and complete: waiting for more to send with it only delays it.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    axum::serve(listener, router).with_graceful_shutdown(accepting.cancelled_owned()).await
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(accepting.cancelled_owned()).await
 }
 
 async fn keep_up(metrics: PrometheusHandle, working: CancellationToken) {

@@ -24,6 +24,7 @@ mod pricing;
 mod public_pricing;
 mod published_vectors;
 mod quotes;
+mod rate_limits;
 mod refunds;
 mod register;
 mod subscription_changes;

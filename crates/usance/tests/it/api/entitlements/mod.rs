@@ -1,6 +1,8 @@
 //! Entitlements: what customers may use, and what they used.
 
 mod check;
+mod consume;
+mod instances;
 
 use serde_json::{Value, json};
 use usance_testkit::{Client, TestServer};
