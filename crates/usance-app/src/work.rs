@@ -80,19 +80,17 @@ impl Kind {
         }
     }
 
-    /// Whether it changes what events belong to, so that the tenant's catalogue is taken first.
-    const fn locks_catalog(self) -> bool {
+    /// What of the tenant's catalogue it takes before it is claimed.
+    const fn catalog_lock(self) -> CatalogLock {
         match self {
-            Self::AdvanceSubscription
-            | Self::BillLateUsage
-            | Self::CheckThresholds
-            | Self::FinalizeInvoice => true,
+            Self::AdvanceSubscription => CatalogLock::Seat,
+            Self::BillLateUsage | Self::CheckThresholds | Self::FinalizeInvoice => CatalogLock::Whole,
             Self::MigratePlan
             | Self::CollectInvoice
             | Self::ResolvePayment
             | Self::ResolveRefund
             | Self::RateUnbilled
-            | Self::RestoreEntitlement => false,
+            | Self::RestoreEntitlement => CatalogLock::None,
         }
     }
 
@@ -100,6 +98,17 @@ impl Kind {
         let kind = Self::ALL.into_iter().find(|kind| kind.as_str() == word);
         kind.ok_or(Error::Internal("due work of an unknown kind"))
     }
+}
+
+/// How work holds still what events belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CatalogLock {
+    /// Not at all.
+    None,
+    /// Against everybody but its own kind, so that several workers bill one tenant.
+    Seat,
+    /// Against everybody.
+    Whole,
 }
 
 /// Plans work in the caller's transaction.
@@ -172,17 +181,28 @@ async fn run_claimed(
     work: DueWork,
     (by, retry_by): (Timestamp, Timestamp),
 ) -> Result<()> {
-    if !Kind::parse(&work.kind).is_ok_and(Kind::locks_catalog) {
+    let lock = catalog_lock(&work);
+    if lock == CatalogLock::None {
         return run(cx, tx, work).await;
     }
     drop(tx);
     let mut tx = cx.begin().await?;
-    tx.lock_catalog().await?;
+    match lock {
+        CatalogLock::Seat => tx.lock_billing_seat().await?,
+        CatalogLock::None | CatalogLock::Whole => tx.lock_catalog().await?,
+    }
     match due_work::claim(&mut tx, by, retry_by, cx.now).await? {
+        // What came before it meanwhile may need more of the catalogue: the caller looks anew.
+        Some(work) if lock == CatalogLock::Seat && catalog_lock(&work) == CatalogLock::Whole => Ok(()),
         Some(work) => run(cx, tx, work).await,
         // Another worker did it meanwhile.
         None => Ok(()),
     }
+}
+
+/// Work of an unknown kind is claimed as it is, and fails.
+fn catalog_lock(work: &DueWork) -> CatalogLock {
+    Kind::parse(&work.kind).map_or(CatalogLock::None, Kind::catalog_lock)
 }
 
 /// Runs everything that becomes due until `to`, in order, the test clock moving along.

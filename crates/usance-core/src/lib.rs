@@ -10,6 +10,7 @@ pub mod entitlement;
 pub mod fraction;
 pub mod ids;
 pub mod invoice;
+pub mod late_usage;
 pub mod metering;
 pub mod money;
 pub mod period;

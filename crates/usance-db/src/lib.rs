@@ -24,6 +24,7 @@ pub mod filters;
 pub mod health;
 pub mod idempotency;
 pub mod ingest;
+pub mod invoice_corrections;
 pub mod invoices;
 pub mod late_usage;
 pub mod line_items;

@@ -179,10 +179,27 @@ impl TenantTx {
         set_context(&mut self.tx, "usance_app", Some(self.scope)).await
     }
 
-    /// Takes the tenant's catalogue for itself until the transaction ends: no usage event is resolved meanwhile.
+    /// Takes the tenant's catalogue for itself until the transaction ends: no usage event is resolved and nothing is
+    /// billed meanwhile.
     pub async fn lock_catalog(&mut self) -> Result<(), DbError> {
-        let slot = catalog_slot(self.scope);
-        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(slot).execute(&mut *self.tx).await?;
+        sqlx::query("SELECT pg_advisory_xact_lock(seat) FROM unnest($1::bigint[]) AS seat")
+            .bind(&catalog_seats(self.scope)[..])
+            .execute(&mut *self.tx)
+            .await?;
+        Ok(())
+    }
+
+    /// Takes one seat of the tenant's catalogue until the transaction ends: no usage event is resolved and nothing else
+    /// changes the catalogue meanwhile, but other billing runs may hold the other seats. In such a transaction the
+    /// catalogue must not be locked as a whole.
+    pub async fn lock_billing_seat(&mut self) -> Result<(), DbError> {
+        let seats = catalog_seats(self.scope);
+        let free =
+            "SELECT seat FROM unnest($1::bigint[]) AS seat WHERE pg_try_advisory_xact_lock(seat) LIMIT 1";
+        if sqlx::query(free).bind(&seats[..]).fetch_optional(&mut *self.tx).await?.is_none() {
+            let any = "SELECT pg_advisory_xact_lock(($1::bigint[])[1 + pg_backend_pid() % cardinality($1::bigint[])])";
+            sqlx::query(any).bind(&seats[..]).execute(&mut *self.tx).await?;
+        }
         Ok(())
     }
 
@@ -211,11 +228,11 @@ impl WriterTx {
 
     /// Holds the catalogues of these tenants still until the transaction ends; other writers may do the same.
     pub async fn share_catalogs(&mut self, scopes: impl Iterator<Item = Scope>) -> Result<(), DbError> {
-        let mut slots: Vec<i64> = scopes.map(catalog_slot).collect();
-        slots.sort_unstable();
-        slots.dedup();
-        sqlx::query("SELECT pg_advisory_xact_lock_shared(slot) FROM unnest($1::bigint[]) AS slot")
-            .bind(&slots)
+        let mut seats: Vec<i64> = scopes.flat_map(catalog_seats).collect();
+        seats.sort_unstable();
+        seats.dedup();
+        sqlx::query("SELECT pg_advisory_xact_lock_shared(seat) FROM unnest($1::bigint[]) AS seat")
+            .bind(&seats)
             .execute(&mut *self.tx)
             .await?;
         Ok(())
@@ -256,10 +273,15 @@ impl SystemTx {
 
 /// Tenants share a bounded number of lock slots, because a transaction may hold only so many locks.
 const CATALOG_SLOTS: u128 = 64;
-/// Keeps the slots apart from other advisory locks of the same database.
-const CATALOG_SLOT_BASE: i64 = 0x7573_616e_6365_0000;
+/// Billing runs of one tenant that may work at the same time. Who resolves events or changes the catalogue takes all
+/// seats, in order.
+const CATALOG_SEATS: usize = 4;
+/// Keeps the seats apart from other advisory locks of the same database.
+const CATALOG_SEAT_BASE: i64 = 0x7573_616e_6365_0000;
 
-fn catalog_slot(scope: Scope) -> i64 {
-    let slot = scope.tenant.uuid().as_u128() % CATALOG_SLOTS;
-    CATALOG_SLOT_BASE + i64::try_from(slot).unwrap_or_default()
+fn catalog_seats(scope: Scope) -> [i64; CATALOG_SEATS] {
+    let slot = usize::try_from(scope.tenant.uuid().as_u128() % CATALOG_SLOTS).unwrap_or_default();
+    std::array::from_fn(|seat| {
+        CATALOG_SEAT_BASE + i64::try_from(slot * CATALOG_SEATS + seat).unwrap_or_default()
+    })
 }

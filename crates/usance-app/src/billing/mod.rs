@@ -6,7 +6,7 @@
 
 mod commitment;
 mod credits;
-mod drafts;
+mod draft;
 mod issue;
 mod late;
 mod lines;
@@ -14,6 +14,8 @@ mod offers;
 mod parties;
 mod progressive;
 mod quote;
+mod reissue;
+mod rerating;
 mod totals;
 
 use std::collections::HashMap;
@@ -32,16 +34,15 @@ use usance_db::{
     customers::Customer,
 };
 
-pub(crate) use drafts::refresh_draft;
-pub(crate) use issue::{
-    Draft, LineDraft, announce_many, apply, finalize_draft, issue_many, reference, restore_discounts,
-};
+pub(crate) use draft::{Draft, LineDraft};
+pub(crate) use issue::{announce_many, apply, finalize_draft, issue_many, reference, restore_discounts};
 pub(crate) use late::bill_late_usage;
 pub(crate) use lines::step_json;
 pub(crate) use offers::{Offer, OfferPrice, Offers};
 pub(crate) use parties::parties;
 pub(crate) use progressive::{CHECK_EVERY, check_thresholds};
 pub(crate) use quote::{fixed_fees, full_period, quote_lines};
+pub(crate) use rerating::refresh_draft;
 pub(crate) use totals::{coupon_of, stored_rates, total_lines};
 
 use crate::{
@@ -65,13 +66,7 @@ pub(crate) struct Bill<'a> {
 }
 
 /// Bills subscriptions: at most one invoice each, none where there is no line. The offers of all items must be loaded.
-/// Returns the invoices in the order of the bills.
-pub(crate) async fn bill(
-    cx: &Cx,
-    tx: &mut TenantTx,
-    offers: &Offers,
-    bills: &[Bill<'_>],
-) -> Result<Vec<Option<InvoiceId>>> {
+pub(crate) async fn bill(cx: &Cx, tx: &mut TenantTx, offers: &Offers, bills: &[Bill<'_>]) -> Result<()> {
     let lines = lines::collect(tx, offers, bills).await?;
     let mut late = late::collect(tx, &settling(bills)).await?;
     let mut drafts = Vec::new();
@@ -83,11 +78,10 @@ pub(crate) async fn bill(
     }
     let invoices: HashMap<SubscriptionId, InvoiceId> =
         drafts.iter().filter_map(|draft| Some((draft.subscription?, draft.id))).collect();
-    issue_many(cx, tx, drafts).await?;
     let settled: Vec<_> =
         bills.iter().flat_map(|bill| settled(bill, invoices.get(&bill.subscription).copied())).collect();
     billing_periods::insert_many(tx, &settled).await?;
-    Ok(bills.iter().map(|bill| invoices.get(&bill.subscription).copied()).collect())
+    issue_many(cx, tx, drafts).await
 }
 
 /// The subscriptions whose usage is billed now: late usage of earlier stretches goes with it.
@@ -101,16 +95,9 @@ fn draft<'a>(cx: &Cx, offers: &Offers, bill: &Bill<'a>, lines: Vec<LineDraft>) -
     let offer = bill.effects.iter().find_map(item_version).map(|version| offers.get(version)).transpose()?;
     let period = period_of(bill.effects).ok_or(Error::Internal("a bill has no period"))?;
     Ok(Draft {
-        id: InvoiceId::from_uuid(cx.app.ids.next()),
-        kind: "subscription",
-        customer: bill.customer,
         subscription: Some(bill.subscription),
-        period,
-        at: bill.at,
         coupon_order: offer.map_or_else(CouponOrder::default, |offer| offer.coupon_order),
-        memo: String::new(),
-        keep: false,
-        lines,
+        ..Draft::new(cx, "subscription", bill.customer, period, bill.at, lines)
     })
 }
 
@@ -135,7 +122,7 @@ fn period_of(effects: &[Effect]) -> Option<Period> {
     };
     let best = effects.iter().filter_map(rank).map(|ranked| ranked.0).min()?;
     let chosen = effects.iter().filter_map(rank).filter(|ranked| ranked.0 == best).map(|ranked| ranked.1);
-    chosen.reduce(|a, b| Period { start: a.start.min(b.start), end: a.end.max(b.end) })
+    chosen.reduce(Period::hull)
 }
 
 fn settled(bill: &Bill<'_>, invoice: Option<InvoiceId>) -> Vec<BillingPeriod> {

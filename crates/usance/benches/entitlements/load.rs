@@ -51,8 +51,7 @@ pub(crate) async fn drive(
 ) -> Result<Drive> {
     let gap = rate.map(|rate| Duration::from_nanos(1_000_000_000 / rate.max(1)));
     let began = Instant::now();
-    let plan =
-        Arc::new(Plan { requests: requests.to_vec(), count, next: AtomicUsize::new(0), began, gap });
+    let plan = Arc::new(Plan { requests: requests.to_vec(), count, next: AtomicUsize::new(0), began, gap });
     let mut workers = JoinSet::new();
     for _ in 0..connections.max(1) {
         workers.spawn(work(address, Arc::clone(&plan)));

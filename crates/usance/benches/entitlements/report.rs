@@ -90,7 +90,9 @@ pub(crate) fn summary(medians: &[Figures]) -> String {
     for figures in medians {
         table.add_row(figures.cells("median"));
     }
-    format!("{table}\nRatios are to the constant answers of the same round; client and servers share the machine.")
+    format!(
+        "{table}\nRatios are to the constant answers of the same round; client and servers share the machine."
+    )
 }
 
 fn table() -> Table {

@@ -87,7 +87,8 @@ impl Sides {
     pub(crate) fn requests(&self, side: Side) -> Vec<Vec<u8>> {
         let request = |path: &str| {
             let Self { key, check, .. } = self;
-            format!("GET {path} HTTP/1.1\r\nhost: {check}\r\nauthorization: Bearer {key}\r\n\r\n").into_bytes()
+            format!("GET {path} HTTP/1.1\r\nhost: {check}\r\nauthorization: Bearer {key}\r\n\r\n")
+                .into_bytes()
         };
         match side {
             Side::Bare | Side::Constant => vec![request("/constant")],

@@ -27,6 +27,7 @@ mod quotes;
 mod rate_limits;
 mod refunds;
 mod register;
+mod reissue;
 mod subscription_changes;
 mod tax_rates;
 mod tenant_profile;
