@@ -46,7 +46,7 @@ CREATE TABLE entitlement_counters (
     customer_id    uuid NOT NULL,
     feature_id     uuid NOT NULL,
     window_start   timestamptz NOT NULL, -- of the fixed window that `used` belongs to
-    used           numeric NOT NULL, -- 0 where the usage of a meter counts
+    used           numeric NOT NULL, -- of a meter: what it came to when somebody consumed last
     slot_times     timestamptz[] NOT NULL DEFAULT '{}', -- of a sliding window: the last use of each slot
     slot_uses      numeric[] NOT NULL DEFAULT '{}',
     exhausted      boolean NOT NULL DEFAULT false, -- whether subscribers were told so, and not yet of its end

@@ -110,6 +110,8 @@ async fn try_consume(
             return Ok(Consumed { checked: answer(Decision::allowed_once()), replayed: true });
         }
         Err(reason) => {
+            // Whoever waits for a second connection must not hold one.
+            drop(tx);
             if reason == Reason::FeatureNotIncluded {
                 super::access::require_feature(cx, &input.feature).await?;
             }

@@ -257,7 +257,7 @@ impl Remembered {
         let age = now.duration_since(known.as_of);
         if known.generation != generation {
             Freshness::Stale
-        } else if known.outdated || age > AGE_MAX || age.is_negative() {
+        } else if known.outdated || age > AGE_MAX || age < -AGE_MAX {
             Freshness::UsesStale
         } else if age > REFRESH_AFTER {
             Freshness::Aging
@@ -270,7 +270,10 @@ impl Remembered {
     pub(super) fn set_use(&self, feature: FeatureId, of: Use) {
         let mut known = self.known();
         known.additions += 1;
-        known.uses.insert(feature, of);
+        // Of two commits the later one may be noted first.
+        if known.uses.get(&feature).is_none_or(|noted| is_ahead(&of, noted)) {
+            known.uses.insert(feature, of);
+        }
     }
 
     /// Notes usage of a meter that this instance committed. Without an amount that is simply added, only the database can

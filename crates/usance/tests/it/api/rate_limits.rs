@@ -68,7 +68,7 @@ async fn what_leaves_the_window_is_free_again_and_a_refusal_counts_nothing() {
         (500, "a", 3),
         (700, "a", 3),
         (0, "a", 1),
-        (58_800, "a", 7),
+        (58_800, "a", 4),
     ];
 
     let verdicts = of_every_limiter(MINUTE, &steps).await;
