@@ -114,6 +114,8 @@ pub enum Code {
     InvoiceNotCreditable,
     CreditNoteTooLarge,
     RefundTooLarge,
+    DebtLimitExceeded,
+    HoldNotOpen,
     Timeout,
     Unavailable,
     InternalError,
@@ -121,7 +123,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 53] = [
+    pub const ALL: [Self; 55] = [
         Self::NotFound,
         Self::Unauthorized,
         Self::Forbidden,
@@ -172,6 +174,8 @@ impl Code {
         Self::InvoiceNotCreditable,
         Self::CreditNoteTooLarge,
         Self::RefundTooLarge,
+        Self::DebtLimitExceeded,
+        Self::HoldNotOpen,
         Self::Timeout,
         Self::Unavailable,
         Self::InternalError,
@@ -230,6 +234,8 @@ impl Code {
             Self::InvoiceNotCreditable => "invoice_not_creditable",
             Self::CreditNoteTooLarge => "credit_note_too_large",
             Self::RefundTooLarge => "refund_too_large",
+            Self::DebtLimitExceeded => "debt_limit_exceeded",
+            Self::HoldNotOpen => "hold_not_open",
             Self::Timeout => "timeout",
             Self::Unavailable => "unavailable",
             Self::InternalError => "internal_error",

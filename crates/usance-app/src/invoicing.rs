@@ -15,7 +15,7 @@ use usance_core::{
 };
 use usance_db::{
     Page, PageRequest, TenantTx,
-    credit_balances::{self, CreditBalanceEntry},
+    credit_balances::CreditBalanceEntry,
     customers::Customer,
     due_work,
     invoice_corrections::{self, InvoiceCorrection},
@@ -35,6 +35,7 @@ use crate::{
     customers,
     error::{Code, Error, Faults, Result},
     fields::{check_optional_text, check_text, read_decimal},
+    ledger,
     subscriptions::{self, find_filter},
     work,
 };
@@ -129,8 +130,10 @@ pub async fn void(cx: &Cx, tx: &mut TenantTx, id: InvoiceId) -> Result<InvoiceWi
         let detail = "the invoice has a credit note: credit what is left of it";
         return Err(Error::refused(Code::InvoiceNotVoidable, detail));
     }
+    let before = invoice.clone();
     apply(&mut invoice, InvoiceCommand::Void, Code::InvoiceNotVoidable)?;
     let at = cx.tenant_now(tx).await?;
+    ledger::post_void(tx, &before, at)?;
     restore_discounts(tx, id).await?;
     let taken = invoice.balance_applied_minor;
     if taken != 0 {
@@ -144,7 +147,7 @@ pub async fn void(cx: &Cx, tx: &mut TenantTx, id: InvoiceId) -> Result<InvoiceWi
             credit_note_id: None,
             created_at: at,
         };
-        credit_balances::insert_many(tx, &[entry]).await?;
+        ledger::change_balances(tx, &[entry]).await?;
         invoice.balance_applied_minor = 0;
     }
     invoice.voided_at = Some(at);
@@ -159,6 +162,8 @@ pub async fn void(cx: &Cx, tx: &mut TenantTx, id: InvoiceId) -> Result<InvoiceWi
 pub async fn mark_uncollectible(cx: &Cx, tx: &mut TenantTx, id: InvoiceId) -> Result<InvoiceWithLines> {
     let mut invoice = invoices::lock(tx, id).await?.ok_or_else(|| Error::not_found("invoice"))?;
     apply(&mut invoice, InvoiceCommand::MarkUncollectible, Code::InvoiceNotPayable)?;
+    let at = cx.tenant_now(tx).await?;
+    ledger::post_write_off(tx, &invoice, at)?;
     invoices::update(tx, &invoice).await?;
     due_work::cancel(tx, work::Kind::CollectInvoice.as_str(), id.uuid()).await?;
     announce_many(cx, tx, vec![("invoice.uncollectible", reference(&invoice))]).await?;

@@ -5,7 +5,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use usance_core::ids::{
-    EntitlementCounterId, InvoiceId, PaymentId, PlanMigrationId, RefundId, SubscriptionId,
+    EntitlementCounterId, InvoiceId, PaymentId, PlanMigrationId, RefundId, SubscriptionId, TopUpId, WalletId,
 };
 use usance_db::{Scope, TenantTx, due_work, due_work::DueWork};
 use uuid::Uuid;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::{
     App, Cx, billing, entitlements,
     error::{Error, Result, chain},
-    ingest, invoicing, payments, plan_migrations, refunds, subscriptions, test_clock,
+    ingest, invoicing, payments, plan_migrations, refunds, subscriptions, test_clock, wallets,
 };
 
 /// How often a piece of work is tried before it is parked.
@@ -32,6 +32,8 @@ pub enum Kind {
     AdvanceSubscription,
     /// Bills usage that came after its stretch was settled, if nothing else will.
     BillLateUsage,
+    /// Charges a top-up of a wallet, or finds out what became of it.
+    ChargeTopUp,
     /// Compares a subscription's usage with its billing thresholds.
     CheckThresholds,
     /// Collects a finalized invoice.
@@ -48,12 +50,15 @@ pub enum Kind {
     RateUnbilled,
     /// Looks whether there is something again of a limit that was reached.
     RestoreEntitlement,
+    /// Frees what has run out of a wallet: holds and credits.
+    SweepWallet,
 }
 
 impl Kind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::AdvanceSubscription,
         Self::BillLateUsage,
+        Self::ChargeTopUp,
         Self::CheckThresholds,
         Self::CollectInvoice,
         Self::FinalizeInvoice,
@@ -62,6 +67,7 @@ impl Kind {
         Self::ResolveRefund,
         Self::RateUnbilled,
         Self::RestoreEntitlement,
+        Self::SweepWallet,
     ];
 
     /// The word of the database.
@@ -69,6 +75,7 @@ impl Kind {
         match self {
             Self::AdvanceSubscription => "advance_subscription",
             Self::BillLateUsage => "bill_late_usage",
+            Self::ChargeTopUp => "charge_top_up",
             Self::CheckThresholds => "check_thresholds",
             Self::CollectInvoice => "collect_invoice",
             Self::FinalizeInvoice => "finalize_invoice",
@@ -77,6 +84,7 @@ impl Kind {
             Self::ResolveRefund => "resolve_refund",
             Self::RateUnbilled => "rate_unbilled",
             Self::RestoreEntitlement => "restore_entitlement",
+            Self::SweepWallet => "sweep_wallet",
         }
     }
 
@@ -90,7 +98,9 @@ impl Kind {
             | Self::ResolvePayment
             | Self::ResolveRefund
             | Self::RateUnbilled
-            | Self::RestoreEntitlement => CatalogLock::None,
+            | Self::RestoreEntitlement
+            | Self::ChargeTopUp
+            | Self::SweepWallet => CatalogLock::None,
         }
     }
 
@@ -354,6 +364,17 @@ async fn run_kind(cx: &Cx, mut tx: TenantTx, kind: Kind, work: &DueWork) -> Resu
             let counter = EntitlementCounterId::from_uuid(work.subject_id);
             entitlements::restore(cx, &mut tx, counter, work.due_at).await?;
             Ok(tx.commit().await?)
+        }
+        Kind::ChargeTopUp => {
+            lease(cx, tx, work).await?;
+            wallets::resolve_top_up(cx, TopUpId::from_uuid(work.subject_id)).await?;
+            complete(cx, work).await
+        }
+        Kind::SweepWallet => {
+            // By a lease, because who changes a wallet plans this work under the lock of the wallet.
+            lease(cx, tx, work).await?;
+            wallets::sweep(cx, WalletId::from_uuid(work.subject_id)).await?;
+            complete(cx, work).await
         }
         Kind::RateUnbilled => {
             lease(cx, tx, work).await?;

@@ -11,6 +11,7 @@ pub mod fraction;
 pub mod ids;
 pub mod invoice;
 pub mod late_usage;
+pub mod ledger;
 pub mod metering;
 pub mod money;
 pub mod period;

@@ -7,10 +7,10 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tracing::Instrument;
-use usance_core::ids::TenantId;
+use usance_core::{ids::TenantId, ledger::Transfer};
 use uuid::Uuid;
 
-use crate::{DbError, catalog_news::Generations};
+use crate::{DbError, catalog_news::Generations, ledger};
 
 /// How to reach the database.
 #[derive(Debug, Clone)]
@@ -73,8 +73,15 @@ impl Db {
 
     /// Begins a transaction that reaches the rows of one tenant and mode.
     pub async fn tenant(&self, scope: Scope) -> Result<TenantTx, DbError> {
-        let tx = self.begin("usance_app", Some(scope)).await?;
-        Ok(TenantTx { tx, scope, generations: Arc::clone(&self.generations), changes_catalog: false })
+        let tx = self.begin("BEGIN", "usance_app", Some(scope)).await?;
+        Ok(TenantTx::new(tx, scope, Arc::clone(&self.generations)))
+    }
+
+    /// Begins a transaction that sees the rows of one tenant and mode as they are now, and changes nothing.
+    pub async fn snapshot(&self, scope: Scope) -> Result<TenantTx, DbError> {
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        let tx = self.begin(begin, "usance_app", Some(scope)).await?;
+        Ok(TenantTx::new(tx, scope, Arc::clone(&self.generations)))
     }
 
     /// Counts the changes of each tenant's catalogue that this process knows of.
@@ -89,12 +96,12 @@ impl Db {
     /// Begins a transaction that reaches the ingest tables of all tenants.
     pub async fn writer(&self) -> Result<WriterTx, DbError> {
         let generations = Arc::clone(&self.generations);
-        Ok(WriterTx { tx: self.begin("usance_writer", None).await?, generations })
+        Ok(WriterTx { tx: self.begin("BEGIN", "usance_writer", None).await?, generations })
     }
 
     /// Begins a transaction that finds tenants by key and work by time.
     pub async fn system(&self) -> Result<SystemTx, DbError> {
-        Ok(SystemTx { tx: self.begin("usance_system", None).await? })
+        Ok(SystemTx { tx: self.begin("BEGIN", "usance_system", None).await? })
     }
 
     /// Closes every connection.
@@ -106,12 +113,13 @@ impl Db {
     #[expect(clippy::disallowed_methods, reason = "the one place where a transaction begins")]
     async fn begin(
         &self,
+        statement: &'static str,
         role: &'static str,
         scope: Option<Scope>,
     ) -> Result<Transaction<'static, Postgres>, DbError> {
         let pool = self.pool.clone();
         let begin = async move {
-            let mut tx = pool.begin().await?;
+            let mut tx = pool.begin_with(statement).await?;
             set_context(&mut tx, role, scope).await?;
             Ok(tx)
         };
@@ -145,6 +153,7 @@ pub struct TenantTx {
     scope: Scope,
     generations: Arc<Generations>,
     changes_catalog: bool,
+    transfers: Vec<Transfer>,
 }
 
 impl TenantTx {
@@ -153,8 +162,9 @@ impl TenantTx {
         self.scope
     }
 
-    /// Makes the changes durable.
-    pub async fn commit(self) -> Result<(), DbError> {
+    /// Writes the transfers that were posted, and makes all changes durable.
+    pub async fn commit(mut self) -> Result<(), DbError> {
+        ledger::flush(&mut self).await?;
         let committed = self.tx.commit().await;
         if self.changes_catalog {
             // Also where the answer was lost: the change may have been made.
@@ -163,14 +173,24 @@ impl TenantTx {
         Ok(committed?)
     }
 
+    fn new(tx: Transaction<'static, Postgres>, scope: Scope, generations: Arc<Generations>) -> Self {
+        Self { tx, scope, generations, changes_catalog: false, transfers: Vec::new() }
+    }
+
     pub(crate) fn note_catalog_change(&mut self) {
         self.changes_catalog = true;
     }
 
-    /// Goes on as the writer, in the same transaction.
+    /// Goes on as the writer, in the same transaction. The catalogue must not have been changed.
     pub async fn into_writer(mut self) -> Result<WriterTx, DbError> {
+        ledger::flush(&mut self).await?;
         set_context(&mut self.tx, "usance_writer", None).await?;
         Ok(WriterTx { tx: self.tx, generations: self.generations })
+    }
+
+    /// The transfers that are written at the commit.
+    pub(crate) fn transfers(&mut self) -> &mut Vec<Transfer> {
+        &mut self.transfers
     }
 
     /// Goes on in the other mode of the same tenant: registration writes the keys of both.
@@ -241,7 +261,7 @@ impl WriterTx {
     /// Goes on as a tenant, in the same transaction.
     pub async fn into_tenant(mut self, scope: Scope) -> Result<TenantTx, DbError> {
         set_context(&mut self.tx, "usance_app", Some(scope)).await?;
-        Ok(TenantTx { tx: self.tx, scope, generations: self.generations, changes_catalog: false })
+        Ok(TenantTx::new(self.tx, scope, self.generations))
     }
 
     /// Reads as the tenant for a moment; [`Self::leave_tenant`] must follow.

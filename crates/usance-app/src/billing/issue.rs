@@ -28,6 +28,7 @@ use crate::{
     Cx,
     billing::parties::parties,
     error::{Code, Error, Result},
+    ledger,
     tax::{self, CustomerTax},
     work,
 };
@@ -98,11 +99,12 @@ pub(crate) async fn finalize_draft(
     invoice.finalized_at = Some(at);
     invoice.parties = parties(&run.profile, customer);
     let entry = run.settle(invoice)?;
-    credit_balances::insert_many(tx, entry.as_slice()).await?;
+    ledger::change_balances(tx, entry.as_slice()).await?;
     let issued = std::slice::from_mut(invoice);
     run.follow_up(tx, issued).await?;
     run.number(tx, issued).await?;
     invoices::update(tx, invoice).await?;
+    ledger::post_issued(tx, std::slice::from_ref(invoice))?;
     announce_many(cx, tx, finalized(std::slice::from_ref(invoice)).collect()).await
 }
 
@@ -277,12 +279,13 @@ impl<'a> Run<'a> {
         for (invoice, uses) in &written.uses {
             discounts::insert_uses(tx, *invoice, uses).await?;
         }
-        credit_balances::insert_many(tx, &written.entries).await?;
+        ledger::change_balances(tx, &written.entries).await?;
         let later: Vec<_> =
             written.drafts.iter().filter_map(|it| Some((it.id.uuid(), it.finalize_at?))).collect();
         due_work::schedule_many(tx, work::Kind::FinalizeInvoice.as_str(), &later).await?;
         self.follow_up(tx, &written.issued).await?;
         self.number(tx, &mut written.issued).await?;
+        ledger::post_issued(tx, &written.issued)?;
         let events = written.created.into_iter().chain(finalized(&written.issued)).collect();
         announce_many(self.cx, tx, events).await?;
         written.drafts.extend(written.issued);

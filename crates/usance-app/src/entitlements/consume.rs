@@ -224,7 +224,16 @@ fn read_event(input: &Consumption, quantity: Decimal, meter: Option<&Meter>) -> 
         Some((Aggregation::Sum, Some(property))) => {
             properties.insert(property.clone(), amount);
         }
-        Some(_) => {
+        Some((
+            Aggregation::Sum
+            | Aggregation::Average
+            | Aggregation::WeightedSum
+            | Aggregation::UniqueCount
+            | Aggregation::Max
+            | Aggregation::Min
+            | Aggregation::Latest,
+            _,
+        )) => {
             let detail = "has a meter that does not add up: send usage events, and check";
             return Err(Error::field("/feature", "not_consumable", detail));
         }

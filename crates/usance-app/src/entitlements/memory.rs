@@ -1,7 +1,7 @@
 //! What is remembered of customers: their rights, and what they used.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -58,7 +58,7 @@ pub(super) struct ScopeMemory {
     /// By the names that questions use, with the generation in which the name meant the customer.
     names: RwLock<HashMap<String, (u64, Arc<Remembered>)>>,
     customers: RwLock<HashMap<CustomerId, Arc<Remembered>>>,
-    features: RwLock<HashMap<String, ()>>,
+    features: RwLock<HashSet<String>>,
 }
 
 /// A customer that is remembered.
@@ -191,7 +191,7 @@ impl ScopeMemory {
 
     /// Whether a feature is known to exist. Features are archived, never removed.
     pub(super) fn knows_feature(&self, code: &str) -> bool {
-        read(&self.features).contains_key(code)
+        read(&self.features).contains(code)
     }
 
     pub(super) fn remember_feature(&self, code: &str) {
@@ -199,7 +199,7 @@ impl ScopeMemory {
         if features.len() >= FEATURES_MAX {
             features.clear();
         }
-        features.insert(code.to_owned(), ());
+        features.insert(code.to_owned());
     }
 }
 

@@ -23,6 +23,7 @@ use usance_app::{
     ingest::{self, Ingest},
     invoice_pdf::PdfRendering,
     rate_limits::{RateLimits, RedisLimiter},
+    wallets::WalletWriter,
 };
 use usance_core::clock::{Clock, Random};
 use usance_http::HttpSettings;
@@ -122,10 +123,10 @@ async fn start_on(
     listener: Option<TcpListener>,
 ) -> anyhow::Result<Running> {
     let metrics = outside.metrics.clone();
-    let (app, Queues { events: queue, refreshes }) = build_app(database, settings, outside).await?;
     let (writers, workers) = (TaskTracker::new(), TaskTracker::new());
+    let (app, Queues { events, refreshes }) = build_app(database, settings, outside, &writers).await?;
     let (accepting, working) = (CancellationToken::new(), CancellationToken::new());
-    ingest::spawn_writers(&app, queue, &writers);
+    ingest::spawn_writers(&app, events, &writers);
     if settings.role != Role::Api {
         for _ in 0..settings.workers {
             workers.spawn(worker::run(app.clone(), settings.work_interval, working.clone()));
@@ -151,6 +152,7 @@ async fn build_app(
     database: &Database,
     settings: &Settings,
     outside: Outside,
+    writers: &TaskTracker,
 ) -> anyhow::Result<(App, Queues)> {
     database.migrate().await?;
     let db = database.connect(settings)?;
@@ -174,6 +176,7 @@ async fn build_app(
         ingest,
         entitlements,
         rate_limits: RateLimits::new(settings.rate_limits, redis),
+        wallet_writer: WalletWriter::new(writers.clone()),
         // The settings allow far less than a duration can hold.
         work_lease: settings.work_lease.try_into().unwrap_or(SignedDuration::MAX),
         work_added: Notify::new(),

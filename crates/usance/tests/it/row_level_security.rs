@@ -136,6 +136,10 @@ async fn immutable_rows_cannot_be_changed_by_the_server() {
         "outbox_events",
         "events",
         "event_keys",
+        "ledger_transfers",
+        "ledger_links",
+        "wallet_entries",
+        "wallet_operations",
     ] {
         for role in ["usance_app", "usance_writer", "usance_system"] {
             for privilege in ["UPDATE", "DELETE"] {

@@ -25,7 +25,7 @@ async fn becomes(client: &Client, feature: &str, expected: &str) {
 #[tokio::test]
 async fn another_instance_sees_a_right_end_and_what_was_used_within_a_second() {
     let here = TestServer::start().await;
-    let there = here.start_beside().await;
+    let there = TestServer::start_on(&here.database).await;
     let client = prepared(&here).await;
     let other = there.client.with_key(client.key());
     plan(&client, "pro", json!([{ "feature": "exports", "limit": "3" }])).await;
