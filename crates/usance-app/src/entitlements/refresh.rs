@@ -129,12 +129,10 @@ async fn hear(
     app: &App,
     listener: &mut Option<CatalogListener>,
 ) -> std::result::Result<News, usance_db::DbError> {
-    match listener {
-        Some(listener) => listener.next().await,
-        None => {
-            *listener = Some(CatalogListener::connect(&app.db).await?);
-            // Before this moment nobody listened.
-            Ok(News::Missed)
-        }
+    if let Some(listener) = listener {
+        return listener.next().await;
     }
+    *listener = Some(CatalogListener::connect(&app.db).await?);
+    // Before this moment nobody listened.
+    Ok(News::Missed)
 }
