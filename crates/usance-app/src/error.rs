@@ -92,6 +92,9 @@ pub enum Code {
     EventConflict,
     EventRejected,
     TooManyRequests,
+    RateLimitExceeded,
+    SubscriptionInactive,
+    FeatureNotIncluded,
     TestModeOnly,
     TestClockBackwards,
     TestClockTooFar,
@@ -120,7 +123,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 52] = [
+    pub const ALL: [Self; 55] = [
         Self::NotFound,
         Self::Unauthorized,
         Self::Forbidden,
@@ -149,6 +152,9 @@ impl Code {
         Self::EventConflict,
         Self::EventRejected,
         Self::TooManyRequests,
+        Self::RateLimitExceeded,
+        Self::SubscriptionInactive,
+        Self::FeatureNotIncluded,
         Self::TestModeOnly,
         Self::TestClockBackwards,
         Self::TestClockTooFar,
@@ -206,6 +212,9 @@ impl Code {
             Self::EventConflict => "event_conflict",
             Self::EventRejected => "event_rejected",
             Self::TooManyRequests => "too_many_requests",
+            Self::RateLimitExceeded => "rate_limit_exceeded",
+            Self::SubscriptionInactive => "subscription_inactive",
+            Self::FeatureNotIncluded => "feature_not_included",
             Self::TestModeOnly => "test_mode_only",
             Self::TestClockBackwards => "test_clock_backwards",
             Self::TestClockTooFar => "test_clock_too_far",

@@ -7,6 +7,7 @@
 
 pub mod api_keys;
 pub mod billing_periods;
+pub mod catalog_news;
 pub mod catalog_versions;
 pub mod checks;
 pub mod coupons;
@@ -15,6 +16,8 @@ pub mod credit_notes;
 pub mod customers;
 pub mod discounts;
 pub mod due_work;
+pub mod entitlement_counters;
+pub mod entitlements;
 mod error;
 pub mod events;
 pub mod features;

@@ -1,6 +1,6 @@
 //! The pool and the three kinds of transaction.
 
-use std::{str::FromStr, time::Duration};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 use sqlx::{
     PgConnection, PgPool, Postgres, Row, Transaction,
@@ -10,7 +10,7 @@ use tracing::Instrument;
 use usance_core::{ids::TenantId, ledger::Transfer};
 use uuid::Uuid;
 
-use crate::{DbError, ledger};
+use crate::{DbError, catalog_news::Generations, ledger};
 
 /// How to reach the database.
 #[derive(Debug, Clone)]
@@ -36,6 +36,7 @@ pub struct Scope {
 #[derive(Debug, Clone)]
 pub struct Db {
     pool: PgPool,
+    generations: Arc<Generations>,
 }
 
 impl Db {
@@ -67,25 +68,35 @@ impl Db {
                 })
             })
             .connect_lazy_with(options);
-        Ok(Self { pool })
+        Ok(Self { pool, generations: Arc::default() })
     }
 
     /// Begins a transaction that reaches the rows of one tenant and mode.
     pub async fn tenant(&self, scope: Scope) -> Result<TenantTx, DbError> {
         let tx = self.begin("BEGIN", "usance_app", Some(scope)).await?;
-        Ok(TenantTx { tx, scope, transfers: Vec::new() })
+        Ok(TenantTx::new(tx, scope, Arc::clone(&self.generations)))
     }
 
     /// Begins a transaction that sees the rows of one tenant and mode as they are now, and changes nothing.
     pub async fn snapshot(&self, scope: Scope) -> Result<TenantTx, DbError> {
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
         let tx = self.begin(begin, "usance_app", Some(scope)).await?;
-        Ok(TenantTx { tx, scope, transfers: Vec::new() })
+        Ok(TenantTx::new(tx, scope, Arc::clone(&self.generations)))
+    }
+
+    /// Counts the changes of each tenant's catalogue that this process knows of.
+    pub fn generations(&self) -> &Generations {
+        &self.generations
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
     }
 
     /// Begins a transaction that reaches the ingest tables of all tenants.
     pub async fn writer(&self) -> Result<WriterTx, DbError> {
-        Ok(WriterTx { tx: self.begin("BEGIN", "usance_writer", None).await? })
+        let generations = Arc::clone(&self.generations);
+        Ok(WriterTx { tx: self.begin("BEGIN", "usance_writer", None).await?, generations })
     }
 
     /// Begins a transaction that finds tenants by key and work by time.
@@ -140,6 +151,8 @@ async fn set_context(
 pub struct TenantTx {
     tx: Transaction<'static, Postgres>,
     scope: Scope,
+    generations: Arc<Generations>,
+    changes_catalog: bool,
     transfers: Vec<Transfer>,
 }
 
@@ -152,7 +165,27 @@ impl TenantTx {
     /// Writes the transfers that were posted, and makes all changes durable.
     pub async fn commit(mut self) -> Result<(), DbError> {
         ledger::flush(&mut self).await?;
-        Ok(self.tx.commit().await?)
+        let committed = self.tx.commit().await;
+        if self.changes_catalog {
+            // Also where the answer was lost: the change may have been made.
+            self.generations.count_up(self.scope);
+        }
+        Ok(committed?)
+    }
+
+    fn new(tx: Transaction<'static, Postgres>, scope: Scope, generations: Arc<Generations>) -> Self {
+        Self { tx, scope, generations, changes_catalog: false, transfers: Vec::new() }
+    }
+
+    pub(crate) fn note_catalog_change(&mut self) {
+        self.changes_catalog = true;
+    }
+
+    /// Goes on as the writer, in the same transaction. The catalogue must not have been changed.
+    pub async fn into_writer(mut self) -> Result<WriterTx, DbError> {
+        ledger::flush(&mut self).await?;
+        set_context(&mut self.tx, "usance_writer", None).await?;
+        Ok(WriterTx { tx: self.tx, generations: self.generations })
     }
 
     /// The transfers that are written at the commit.
@@ -204,6 +237,7 @@ impl TenantTx {
 #[derive(Debug)]
 pub struct WriterTx {
     tx: Transaction<'static, Postgres>,
+    generations: Arc<Generations>,
 }
 
 impl WriterTx {
@@ -222,6 +256,12 @@ impl WriterTx {
             .execute(&mut *self.tx)
             .await?;
         Ok(())
+    }
+
+    /// Goes on as a tenant, in the same transaction.
+    pub async fn into_tenant(mut self, scope: Scope) -> Result<TenantTx, DbError> {
+        set_context(&mut self.tx, "usance_app", Some(scope)).await?;
+        Ok(TenantTx::new(self.tx, scope, self.generations))
     }
 
     /// Reads as the tenant for a moment; [`Self::leave_tenant`] must follow.

@@ -19,7 +19,7 @@ use usance_db::{
 };
 use uuid::Uuid;
 
-use crate::App;
+use crate::{App, entitlements::NewUsage};
 
 use super::{
     EventStatus, Incoming, ParsedEvent, Receipt, Submission,
@@ -49,6 +49,18 @@ enum Verdict {
     Unbilled(UnbilledReason),
 }
 
+impl Verdict {
+    /// Counts an event that no meter measures, if something else does.
+    fn or_unmeasured(self, customer: Option<CustomerId>) -> Self {
+        match (self, customer) {
+            (Self::Unbilled(UnbilledReason::UnknownMeter), Some(customer)) => {
+                Self::Counted(Resolved::unmeasured(customer))
+            }
+            (verdict, _) => verdict,
+        }
+    }
+}
+
 impl Entry<'_> {
     fn key(&self) -> (Scope, Uuid) {
         (self.scope, self.event.identity.id_hash)
@@ -62,23 +74,50 @@ pub(super) async fn commit(
     batch: &[Submission],
 ) -> Result<Vec<Vec<Receipt>>, DbError> {
     let mut tx = app.db.writer().await?;
+    let (receipts, usage) = write(app, &mut tx, images, batch).await?;
+    tx.commit().await?;
+    app.entitlements.add_usage(&usage);
+    Ok(receipts)
+}
+
+/// Stores the events of all submissions in a transaction that is going on. Returns their receipts, in their order, and
+/// what they mean to meters.
+pub(super) async fn write(
+    app: &App,
+    tx: &mut WriterTx,
+    images: &mut Images,
+    batch: &[Submission],
+) -> Result<(Vec<Vec<Receipt>>, Vec<NewUsage>), DbError> {
     let names = names(batch);
     tx.share_catalogs(names.keys().copied()).await?;
     // Under the lock, so that it lies on the same side of every change of the catalogue as what is resolved below.
     let received_at = app.now();
-    images.refresh(&mut tx, &names).await?;
+    images.refresh(tx, &names).await?;
     let (mut receipts, mut entries) = resolve(images, batch, received_at);
-    recognise_rejected(&mut tx, batch, &mut receipts).await?;
-    find_late(&mut tx, &mut entries, &mut receipts).await?;
+    recognise_rejected(tx, batch, &mut receipts).await?;
+    find_late(tx, &mut entries, &mut receipts).await?;
     // One order of locking for all writers. Of two events with one id, the first one sent comes first.
     entries.sort_by_key(|entry| (entry.key(), entry.place));
-    let claimed = claim(&mut tx, &entries, &mut receipts).await?;
+    let claimed = claim(tx, &entries, &mut receipts).await?;
     let fresh: Vec<&Entry<'_>> =
         entries.iter().zip(claimed).filter_map(|(entry, claimed)| claimed.then_some(entry)).collect();
-    store(&mut tx, &fresh, received_at).await?;
-    mark_late(&mut tx, images, &fresh, received_at).await?;
-    tx.commit().await?;
-    Ok(receipts)
+    store(tx, &fresh, received_at).await?;
+    mark_late(tx, images, &fresh, received_at).await?;
+    let usage = fresh.iter().flat_map(|entry| new_usage(entry)).collect();
+    Ok((receipts, usage))
+}
+
+/// What an event means to the meters that measure it.
+fn new_usage(entry: &Entry<'_>) -> Vec<NewUsage> {
+    let (Verdict::Counted(resolved) | Verdict::Late(resolved, _)) = &entry.verdict else { return Vec::new() };
+    let usage = resolved.values().map(|(meter, value)| NewUsage {
+        scope: entry.scope,
+        customer: resolved.customer,
+        meter: meter.id,
+        at: entry.occurred_at,
+        amount: value.addend(meter.aggregation),
+    });
+    usage.collect()
 }
 
 /// Decides about the events that no open stretch counts: they belong to a settled one, or to none.
@@ -162,6 +201,7 @@ fn resolve<'a>(
                 Incoming::Event(event) => match admit(images, scope, event, test_clock, received_at) {
                     Err(reason) => rejected(Some(event.id.clone()), reason),
                     Ok((occurred_at, verdict)) => {
+                        let verdict = verdict.or_unmeasured(submission.unmeasured);
                         let receipt = receipt_of(event, &verdict);
                         entries.push(Entry { scope, event, occurred_at, verdict, place: (request, index) });
                         receipt
