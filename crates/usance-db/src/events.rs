@@ -57,13 +57,13 @@ pub async fn list(
 ) -> Result<Page<Event>, DbError> {
     let (tenant, livemode) = tx.keys();
     let rows = sqlx::query!(
-        "-- events::list
-        SELECT id, id_hash, type, customer_id, occurred_at, received_at, properties
+        r#"-- events::list
+        SELECT id, id_hash, type, customer_id, occurred_at, received_at, properties::jsonb AS "properties!"
         FROM events
         WHERE tenant_id = $1 AND livemode = $2 AND customer_id = $3
             AND ($4::timestamptz IS NULL OR (occurred_at, id_hash) < ($4, $5))
         ORDER BY occurred_at DESC, id_hash DESC
-        LIMIT $6",
+        LIMIT $6"#,
         tenant,
         livemode,
         customer.uuid(),
@@ -195,7 +195,7 @@ pub async fn list_spans(
         FROM unnest($3::uuid[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[]) WITH ORDINALITY
             AS s (customer_id, type, span_start, span_end, received_from, place)
         CROSS JOIN LATERAL (
-            SELECT occurred_at, id_hash, properties::text AS properties
+            SELECT occurred_at, id_hash, properties
             FROM events
             WHERE tenant_id = $1 AND livemode = $2 AND customer_id = s.customer_id AND type = s.type
                 AND occurred_at >= s.span_start AND occurred_at < s.span_end AND received_at >= s.received_from

@@ -3,7 +3,7 @@
 use std::{str::FromStr, time::Duration};
 
 use sqlx::{
-    PgConnection, PgPool, Postgres, Row, Transaction,
+    AssertSqlSafe, Connection, PgConnection, PgPool, Postgres, Row, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tracing::Instrument;
@@ -32,6 +32,9 @@ pub struct Scope {
     pub livemode: bool,
 }
 
+/// How long a connection may lie idle before it is asked whether it is still alive; the question costs a round trip.
+const UNTESTED_IDLE: Duration = Duration::from_secs(1);
+
 /// The connection pool. It hands out transactions only.
 #[derive(Debug, Clone)]
 pub struct Db {
@@ -52,6 +55,15 @@ impl Db {
         let pool = PgPoolOptions::new()
             .max_connections(settings.connections_max)
             .acquire_timeout(settings.acquire_timeout)
+            .test_before_acquire(false)
+            .before_acquire(|connection, idle| {
+                Box::pin(async move {
+                    if idle.idle_for > UNTESTED_IDLE {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             // A begin that was cancelled half-way can leave a transaction open; it must not reach the next borrower.
             .after_release(|connection, _| {
                 Box::pin(async move {
@@ -99,17 +111,29 @@ impl Db {
         scope: Option<Scope>,
     ) -> Result<Transaction<'static, Postgres>, DbError> {
         let pool = self.pool.clone();
-        let begin = async move {
-            let mut tx = pool.begin().await?;
-            set_context(&mut tx, role, scope).await?;
-            Ok(tx)
-        };
+        // One round trip; what is written into it comes from our own types.
+        let statement = AssertSqlSafe(begin_statement(role, scope));
+        let begin = async move { Ok(pool.begin_with(statement).await?) };
         match tokio::spawn(begin.in_current_span()).await {
             Ok(result) => result,
             Err(_) => Err(DbError::Unavailable(sqlx::Error::WorkerCrashed)),
         }
     }
 }
+
+fn begin_statement(role: &str, scope: Option<Scope>) -> String {
+    match scope {
+        Some(Scope { tenant, livemode }) => format!(
+            "BEGIN; SELECT set_config('role', '{role}', true), set_config('app.tenant_id', '{}', true), set_config('app.livemode', '{livemode}', true)",
+            tenant.uuid(),
+        ),
+        None => format!("BEGIN; SELECT set_config('role', '{role}', true){PLANNING}"),
+    }
+}
+
+/// Transactions of all tenants reach rows by their keys alone. A plan that was made while a table was small must stay right
+/// when it has grown.
+const PLANNING: &str = ", set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)";
 
 async fn set_context(
     connection: &mut PgConnection,

@@ -29,13 +29,68 @@ pub struct BucketKey {
 /// Adds folded events to the buckets of what is counted or added up. No key may come twice.
 pub async fn fold_sums(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)]) -> Result<(), DbError> {
     let keys = BucketColumns::new(folds);
+    let sums: Vec<_> = folds.iter().map(|(_, fold)| fold.value_sum).collect();
+    // Most buckets are there, and an update that inserts nothing costs a sixth less than an insert that updates.
+    if update_sums(tx, &keys, &sums).await? < u64::try_from(folds.len()).unwrap_or(u64::MAX) {
+        insert_sums(tx, &keys, &sums).await?;
+    }
+    Ok(())
+}
+
+/// Adds to the buckets that are there and counts them.
+async fn update_sums(tx: &mut WriterTx, keys: &BucketColumns, sums: &[Decimal]) -> Result<u64, DbError> {
+    let updated = sqlx::query!(
+        "-- usage_folds::update_sums
+        UPDATE usage_buckets AS b SET
+            event_count = b.event_count + s.event_count,
+            value_sum = b.value_sum + s.value_sum,
+            first_at = least(b.first_at, s.first_at),
+            last_at = greatest(b.last_at, s.last_at),
+            digest_high = b.digest_high # s.digest_high,
+            digest_low = b.digest_low # s.digest_low
+        FROM (
+            SELECT unnest($1::uuid[]) AS tenant_id, unnest($2::bool[]) AS livemode, unnest($3::uuid[]) AS customer_id,
+                unnest($4::uuid[]) AS meter_id, unnest($5::timestamptz[]) AS bucket_start, unnest($6::bigint[]) AS event_count,
+                unnest($7::numeric[]) AS value_sum, unnest($8::timestamptz[]) AS first_at, unnest($9::timestamptz[]) AS last_at,
+                unnest($10::bigint[]) AS digest_high, unnest($11::bigint[]) AS digest_low
+        ) AS s
+        WHERE b.tenant_id = s.tenant_id AND b.livemode = s.livemode AND b.customer_id = s.customer_id
+            AND b.meter_id = s.meter_id AND b.bucket_start = s.bucket_start",
+        &keys.scopes.tenants,
+        &keys.scopes.livemodes,
+        &keys.customers,
+        &keys.meters,
+        &keys.bucket_starts as &[jiff_sqlx::Timestamp],
+        &keys.event_counts,
+        sums,
+        &keys.first_at as &[jiff_sqlx::Timestamp],
+        &keys.last_at as &[jiff_sqlx::Timestamp],
+        &keys.digests_high,
+        &keys.digests_low,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(updated.rows_affected())
+}
+
+/// Makes the buckets that this transaction did not just update, or adds to those that another one made meanwhile.
+async fn insert_sums(tx: &mut WriterTx, keys: &BucketColumns, sums: &[Decimal]) -> Result<(), DbError> {
     sqlx::query!(
-        "-- ingest::fold_sums
+        "-- usage_folds::insert_sums
         INSERT INTO usage_buckets AS b (tenant_id, livemode, customer_id, meter_id, bucket_start, event_count, value_sum,
             first_at, last_at, digest_high, digest_low)
-        SELECT unnest($1::uuid[]), unnest($2::bool[]), unnest($3::uuid[]), unnest($4::uuid[]), unnest($5::timestamptz[]),
-            unnest($6::bigint[]), unnest($7::numeric[]), unnest($8::timestamptz[]), unnest($9::timestamptz[]),
-            unnest($10::bigint[]), unnest($11::bigint[])
+        SELECT s.*
+        FROM (
+            SELECT unnest($1::uuid[]) AS tenant_id, unnest($2::bool[]) AS livemode, unnest($3::uuid[]) AS customer_id,
+                unnest($4::uuid[]) AS meter_id, unnest($5::timestamptz[]) AS bucket_start, unnest($6::bigint[]),
+                unnest($7::numeric[]), unnest($8::timestamptz[]), unnest($9::timestamptz[]), unnest($10::bigint[]),
+                unnest($11::bigint[])
+        ) AS s
+        WHERE NOT EXISTS (
+            SELECT FROM usage_buckets u
+            WHERE u.tenant_id = s.tenant_id AND u.livemode = s.livemode AND u.customer_id = s.customer_id
+                AND u.meter_id = s.meter_id AND u.bucket_start = s.bucket_start AND u.xmin = pg_current_xact_id()::xid
+        )
         ON CONFLICT (tenant_id, livemode, customer_id, meter_id, bucket_start) DO UPDATE SET
             event_count = b.event_count + excluded.event_count,
             value_sum = b.value_sum + excluded.value_sum,
@@ -49,7 +104,7 @@ pub async fn fold_sums(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)]) -> 
         &keys.meters,
         &keys.bucket_starts as &[jiff_sqlx::Timestamp],
         &keys.event_counts,
-        &folds.iter().map(|(_, fold)| fold.value_sum).collect::<Vec<_>>(),
+        sums,
         &keys.first_at as &[jiff_sqlx::Timestamp],
         &keys.last_at as &[jiff_sqlx::Timestamp],
         &keys.digests_high,

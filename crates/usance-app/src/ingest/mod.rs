@@ -4,7 +4,10 @@
 //! set-based transaction and answers every request after the commit. The bytes of all requests between reading and answer
 //! are bounded: beyond the bound a request is refused at once, so that memory never grows with load.
 
+mod claim;
 mod commit;
+mod folds;
+mod intake;
 mod late;
 mod parse;
 mod resolve;
