@@ -91,6 +91,8 @@ pub enum Code {
     TaxRateInUse,
     EventConflict,
     EventRejected,
+    EventNotCorrectable,
+    CorrectionSessionState,
     TooManyRequests,
     TestModeOnly,
     TestClockBackwards,
@@ -118,7 +120,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 50] = [
+    pub const ALL: [Self; 52] = [
         Self::NotFound,
         Self::Unauthorized,
         Self::Forbidden,
@@ -146,6 +148,8 @@ impl Code {
         Self::TaxRateInUse,
         Self::EventConflict,
         Self::EventRejected,
+        Self::EventNotCorrectable,
+        Self::CorrectionSessionState,
         Self::TooManyRequests,
         Self::TestModeOnly,
         Self::TestClockBackwards,
@@ -201,6 +205,8 @@ impl Code {
             Self::TaxRateInUse => "tax_rate_in_use",
             Self::EventConflict => "event_conflict",
             Self::EventRejected => "event_rejected",
+            Self::EventNotCorrectable => "event_not_correctable",
+            Self::CorrectionSessionState => "correction_session_state",
             Self::TooManyRequests => "too_many_requests",
             Self::TestModeOnly => "test_mode_only",
             Self::TestClockBackwards => "test_clock_backwards",

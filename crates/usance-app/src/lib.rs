@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod config;
 
 mod change;
+pub mod correction_sessions;
 pub mod coupons;
 pub mod credit_balances;
 pub mod credit_notes;
@@ -39,6 +40,7 @@ pub mod tax_rates;
 pub mod tenant_profiles;
 pub mod tenants;
 pub mod test_clock;
+pub mod usage;
 pub mod work;
 
 use std::{ops::Deref, sync::Arc};

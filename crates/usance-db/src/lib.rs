@@ -8,6 +8,7 @@
 pub mod api_keys;
 pub mod billing_periods;
 pub mod catalog_versions;
+pub mod correction_sessions;
 pub mod coupons;
 pub mod credit_balances;
 pub mod credit_notes;
@@ -15,6 +16,7 @@ pub mod customers;
 pub mod discounts;
 pub mod due_work;
 mod error;
+pub mod event_revisions;
 pub mod events;
 pub mod features;
 pub mod filters;

@@ -182,6 +182,14 @@ impl TenantTx {
         Ok(())
     }
 
+    /// Goes on in the same transaction with the rights of the group commit.
+    pub async fn into_writer(self) -> Result<WriterTx, DbError> {
+        let mut tx = WriterTx { tx: self.tx };
+        let become_writer = AssertSqlSafe(format!("SELECT set_config('role', 'usance_writer', true){PLANNING}"));
+        sqlx::query(become_writer).execute(&mut *tx.tx).await?;
+        Ok(tx)
+    }
+
     pub(crate) fn connection(&mut self) -> &mut PgConnection {
         &mut self.tx
     }
@@ -219,6 +227,12 @@ impl WriterTx {
     /// Reads as the tenant for a moment; [`Self::leave_tenant`] must follow.
     pub async fn enter_tenant(&mut self, scope: Scope) -> Result<(), DbError> {
         set_context(&mut self.tx, "usance_app", Some(scope)).await
+    }
+
+    /// Goes on in the same transaction with the rights of one tenant and mode.
+    pub async fn into_tenant(mut self, scope: Scope) -> Result<TenantTx, DbError> {
+        self.enter_tenant(scope).await?;
+        Ok(TenantTx { tx: self.tx, scope })
     }
 
     /// Returns to the writer's role.

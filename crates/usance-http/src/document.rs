@@ -13,8 +13,9 @@ const PROBLEM: &str = "#/components/schemas/ProblemView";
 /// Why money is given back.
 const REASONS: &[&str] = &["duplicate", "fraudulent", "order_change", "product_unsatisfactory", "other"];
 /// The words of a schema's field.
-const WORDS: [(&str, &str, &[&str]); 16] = [
+const WORDS: [(&str, &str, &[&str]); 17] = [
     ("AddPaymentMethod", "type", &["card", "bank_transfer", "paypal", "wallet"]),
+    ("CorrectionBody", "action", &["void", "amend"]),
     ("CreateCoupon", "duration", &["once", "repeating", "forever"]),
     ("CreateCreditNote", "reason", REASONS),
     ("CreateCreditNote", "settle", &["refund", "balance"]),
@@ -32,7 +33,8 @@ const WORDS: [(&str, &str, &[&str]); 16] = [
     ("UpdateTenant", "late_usage", &["next_invoice", "credit_note_and_reissue"]),
 ];
 /// The words of a query parameter.
-const QUERY_WORDS: [(&str, &[&str]); 2] = [
+const QUERY_WORDS: [(&str, &[&str]); 3] = [
+    ("window", &["hour", "day"]),
     ("results", &["all", "failures"]),
     ("reason", &["unknown_meter", "unknown_customer", "no_subscription", "invalid_value"]),
 ];

@@ -1,8 +1,6 @@
 //! From the effects of a subscription's life to the lines of its invoice.
 
-use std::sync::Arc;
-
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use usance_core::{
@@ -15,7 +13,7 @@ use usance_core::{
     rating::{Charge, RateError, Run, Step, Usage, rate},
     subscription::{Effect, Fees, Item},
 };
-use usance_db::{TenantTx, customers::Customer, line_items::LineItem};
+use usance_db::{TenantTx, line_items::LineItem};
 
 use super::{
     Bill, LineDraft, Offer, Offers,
@@ -116,35 +114,6 @@ async fn settlements(
         further.extend(progressive::credits(tx, offer, bill.subscription).await?);
     }
     Ok(further)
-}
-
-/// What the items of a subscription have used of their open stretches until an instant, each price rated as if the
-/// stretch ended there.
-pub(super) async fn usage_until(
-    tx: &mut TenantTx,
-    offers: &Offers,
-    customer: &Customer,
-    items: &[Item],
-    until: Timestamp,
-) -> Result<Vec<LineDraft>> {
-    let mut wanted = Vec::new();
-    let mut priced = Vec::new();
-    for item in items.iter().filter(|item| item.from < until) {
-        let offer = offers.get(item.plan_version)?;
-        for price in &offer.prices {
-            if let Some(meter) = &price.meter {
-                let period = Period { start: item.from, end: until };
-                wanted.push(Measurement { customer, meter, price, period });
-                priced.push((offer, price, period));
-            }
-        }
-    }
-    let measured = measure(tx, &wanted).await?;
-    let line = |((offer, price, period), measured): ((&Arc<Offer>, &OfferPrice, Period), Measured)| {
-        let blank = LineDraft::new("usage", period, Money::zero(offer.currency), Decimal::ZERO);
-        rated_usage(offer, price, &measured, blank)
-    };
-    priced.into_iter().zip(measured).map(line).collect()
 }
 
 /// What the usage lines need, in the order of the effects and of the prices.

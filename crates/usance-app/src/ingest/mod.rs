@@ -6,6 +6,7 @@
 
 mod claim;
 mod commit;
+mod corrections;
 mod folds;
 mod intake;
 mod late;
@@ -22,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 use usance_core::metering::{EventIdentity, Properties, RejectReason, UnbilledReason};
 use usance_db::Scope;
 
+pub(crate) use corrections::{Corrected, CorrectionFault, Occasion, make, undo};
+pub use corrections::{Amendment, EventChange, EventCorrection, correct};
 pub use parse::{Body, BodyKind, parse};
 pub use unbilled::rate_unbilled;
 pub use writer::spawn_writers;

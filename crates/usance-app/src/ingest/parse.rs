@@ -244,7 +244,9 @@ fn build(
     time: Option<&str>,
     properties: Option<&RawValue>,
 ) -> std::result::Result<ParsedEvent, RejectReason> {
-    let (EventName::Id(id) | EventName::CloudEvent { id, .. }) = name;
+    let (EventName::Id(id) | EventName::CloudEvent { id, .. }) = name else {
+        return Err(RejectReason::InvalidId);
+    };
     if id.is_empty() || id.len() > ID_BYTES_MAX || id.chars().any(char::is_control) {
         return Err(RejectReason::InvalidId);
     }
@@ -272,7 +274,7 @@ fn build(
     })
 }
 
-fn check_name(name: Cow<'_, str>, reason: RejectReason) -> std::result::Result<String, RejectReason> {
+pub(super) fn check_name(name: Cow<'_, str>, reason: RejectReason) -> std::result::Result<String, RejectReason> {
     if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
         return Err(reason);
     }
@@ -280,7 +282,7 @@ fn check_name(name: Cow<'_, str>, reason: RejectReason) -> std::result::Result<S
 }
 
 /// RFC 3339, cut to microseconds.
-fn read_time(text: &str) -> std::result::Result<Timestamp, RejectReason> {
+pub(super) fn read_time(text: &str) -> std::result::Result<Timestamp, RejectReason> {
     let time: Timestamp = text.parse().map_err(|_| RejectReason::MalformedTime)?;
     if !(TIME_MIN_SECONDS..TIME_MAX_SECONDS).contains(&time.as_second()) {
         return Err(RejectReason::MalformedTime);

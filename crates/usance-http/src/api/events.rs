@@ -20,6 +20,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     HttpState,
+    api::event_corrections::status_word,
     error::ApiResult,
     extract::{
         Authorized, BodyLimits, CustomerQuery, Query, read_body, require_plain, write_cursor,
@@ -249,6 +250,10 @@ pub(crate) struct EventView {
     received_at: Timestamp,
     #[schema(value_type = Object)]
     properties: Value,
+    /// `counted`, or `voided` if it was voided or amended.
+    status: &'static str,
+    /// 0 for an event as it was sent; an amendment has a number from 1.
+    revision: i32,
 }
 
 impl From<events::Event> for EventView {
@@ -260,6 +265,8 @@ impl From<events::Event> for EventView {
             time: event.occurred_at,
             received_at: event.received_at,
             properties: event.properties,
+            status: status_word(event.counts),
+            revision: event.revision,
         }
     }
 }
