@@ -25,7 +25,9 @@ use crate::{
     billing::adjust,
     error::{Code, Error, Faults, Result},
     fields::check_optional_text,
-    ingest::{Amendment, Corrected, CorrectionFault, EventChange, EventCorrection, Occasion, make, undo as reverse},
+    ingest::{
+        Amendment, Corrected, CorrectionFault, EventChange, EventCorrection, Occasion, make, undo as reverse,
+    },
     invoicing,
 };
 
@@ -109,8 +111,8 @@ pub async fn create(
         correction.clone().read(&mut faults, index);
     }
     faults.check()?;
-    let corrections = serde_json::to_string(&corrections)
-        .map_err(|_| Error::Internal("corrections cannot be written"))?;
+    let corrections =
+        serde_json::to_string(&corrections).map_err(|_| Error::Internal("corrections cannot be written"))?;
     let session = CorrectionSession {
         id: CorrectionSessionId::from_uuid(cx.app.ids.next()),
         description,
@@ -125,7 +127,8 @@ pub async fn create(
 
 /// The corrections of a session, as sent.
 pub fn corrections_of(session: &CorrectionSession) -> Result<Vec<SentCorrection>> {
-    serde_json::from_str(&session.corrections).map_err(|_| Error::Internal("stored corrections cannot be read"))
+    serde_json::from_str(&session.corrections)
+        .map_err(|_| Error::Internal("stored corrections cannot be read"))
 }
 
 /// Finds a session.
@@ -314,7 +317,9 @@ async fn affected(tx: &mut TenantTx, of: &BTreeSet<CustomerId>) -> Result<Vec<Su
         let found = subscriptions::list(tx, Some(*customer), page).await?.items;
         affected.extend(found.iter().filter(|stored| stored.ended_at.is_none()).map(|stored| stored.id));
         if affected.len() > usize::from(PREVIEW_SUBSCRIPTIONS_MAX) {
-            let detail = format!("the corrections touch more than {PREVIEW_SUBSCRIPTIONS_MAX} subscriptions: preview fewer at once");
+            let detail = format!(
+                "the corrections touch more than {PREVIEW_SUBSCRIPTIONS_MAX} subscriptions: preview fewer at once"
+            );
             return Err(Error::field("/corrections", "too_many", detail));
         }
     }
@@ -322,11 +327,7 @@ async fn affected(tx: &mut TenantTx, of: &BTreeSet<CustomerId>) -> Result<Vec<Su
 }
 
 /// The total and currency of the next invoice of each subscription.
-async fn totals(
-    cx: &Cx,
-    tx: &mut TenantTx,
-    of: &[SubscriptionId],
-) -> Result<Vec<Option<(i64, String)>>> {
+async fn totals(cx: &Cx, tx: &mut TenantTx, of: &[SubscriptionId]) -> Result<Vec<Option<(i64, String)>>> {
     let mut totals = Vec::with_capacity(of.len());
     for subscription in of {
         let next = invoicing::bring_on(cx, tx, *subscription).await?;

@@ -237,7 +237,8 @@ impl Asked<'_> {
         while let Some(events) = pages.next(tx).await? {
             read += events.len();
             if read > EVENTS_MAX {
-                let detail = format!("groups are read from at most {EVENTS_MAX} events: ask for less time at once");
+                let detail =
+                    format!("groups are read from at most {EVENTS_MAX} events: ask for less time at once");
                 return Err(Error::field("?from", "too_many", detail));
             }
             for event in events {
@@ -251,7 +252,8 @@ impl Asked<'_> {
                 let group = match groups.entry((place, GroupKey::of(group_by, &properties))) {
                     Entry::Occupied(group) => group.into_mut(),
                     Entry::Vacant(_) if is_full => {
-                        let detail = format!("an answer has at most {GROUPS_MAX} groups: ask for less time at once");
+                        let detail =
+                            format!("an answer has at most {GROUPS_MAX} groups: ask for less time at once");
                         return Err(Error::field("?group_by", "too_many", detail));
                     }
                     Entry::Vacant(vacant) => vacant.insert((self.aggregator(place)?, 0)),

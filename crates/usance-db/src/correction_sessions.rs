@@ -83,10 +83,7 @@ pub async fn update(tx: &mut TenantTx, session: &CorrectionSession) -> Result<()
 }
 
 /// Finds a session.
-pub async fn find(
-    tx: &mut TenantTx,
-    id: CorrectionSessionId,
-) -> Result<Option<CorrectionSession>, DbError> {
+pub async fn find(tx: &mut TenantTx, id: CorrectionSessionId) -> Result<Option<CorrectionSession>, DbError> {
     let (tenant, livemode) = tx.keys();
     let row = sqlx::query_as!(
         Row,

@@ -185,7 +185,8 @@ impl TenantTx {
     /// Goes on in the same transaction with the rights of the group commit.
     pub async fn into_writer(self) -> Result<WriterTx, DbError> {
         let mut tx = WriterTx { tx: self.tx };
-        let become_writer = AssertSqlSafe(format!("SELECT set_config('role', 'usance_writer', true){PLANNING}"));
+        let become_writer =
+            AssertSqlSafe(format!("SELECT set_config('role', 'usance_writer', true){PLANNING}"));
         sqlx::query(become_writer).execute(&mut *tx.tx).await?;
         Ok(tx)
     }

@@ -3,11 +3,7 @@
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use usance_core::{money::Money, period::Period, subscription::Item};
-use usance_db::{
-    TenantTx,
-    customers::Customer,
-    subscriptions::Subscription,
-};
+use usance_db::{TenantTx, customers::Customer, subscriptions::Subscription};
 
 use super::{LineDraft, Offers, lines::rated_usage};
 use crate::{

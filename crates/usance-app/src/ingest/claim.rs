@@ -56,7 +56,12 @@ pub(super) async fn claim(
         HashMap::new()
     } else {
         replays.careful -= 1;
-        if ingest::claim_keys(tx, &keys).await? == wanted { HashMap::new() } else { find_known(tx, &keys).await? }
+        if ingest::claim_keys(tx, &keys).await? == wanted {
+            HashMap::new()
+        } else {
+            replays.expect();
+            find_known(tx, &keys).await?
+        }
     };
     Ok(compare(&known, entries, receipts))
 }
@@ -130,4 +135,3 @@ pub(super) async fn recognise_rejected(
     }
     Ok(())
 }
-

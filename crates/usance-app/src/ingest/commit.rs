@@ -128,7 +128,7 @@ async fn find_late(
                 (Verdict::NotOpen(_), None) => Verdict::Unbilled(UnbilledReason::NoSubscription),
                 (verdict, _) => verdict,
             };
-        receipts[entry.place.0][entry.place.1] = receipt_of(entry.event, &entry.verdict);
+        receipts[entry.place.0][entry.place.1] = receipt_of(&entry.verdict);
     }
     Ok(())
 }
@@ -176,11 +176,11 @@ fn resolve<'a>(
         let mut of_request = Vec::with_capacity(submission.events.len());
         for (index, incoming) in submission.events.iter().enumerate() {
             let receipt = match incoming {
-                Incoming::Rejected { id, reason } => rejected(id.clone(), *reason),
+                Incoming::Rejected { reason, .. } => rejected(*reason),
                 Incoming::Event(event) => match admit(images, scope, event, test_clock, received_at) {
-                    Err(reason) => rejected(Some(event.id.clone()), reason),
+                    Err(reason) => rejected(reason),
                     Ok((occurred_at, verdict)) => {
-                        let receipt = receipt_of(event, &verdict);
+                        let receipt = receipt_of(&verdict);
                         entries.push(Entry { scope, event, occurred_at, verdict, place: (request, index) });
                         receipt
                     }
@@ -220,11 +220,12 @@ fn admit(
     }
 }
 
-fn rejected(id: Option<String>, reason: RejectReason) -> Receipt {
-    Receipt { id, status: EventStatus::Rejected(reason), meters: [].into() }
+// The ids of receipts are filled in when the events are not needed any more.
+fn rejected(reason: RejectReason) -> Receipt {
+    Receipt { id: None, status: EventStatus::Rejected(reason), meters: [].into() }
 }
 
-fn receipt_of(event: &ParsedEvent, verdict: &Verdict) -> Receipt {
+fn receipt_of(verdict: &Verdict) -> Receipt {
     let (status, meters) = match verdict {
         Verdict::Counted(resolved) | Verdict::Late(resolved, _) => {
             (EventStatus::Accepted, Arc::clone(&resolved.codes))
@@ -232,7 +233,7 @@ fn receipt_of(event: &ParsedEvent, verdict: &Verdict) -> Receipt {
         Verdict::NotOpen(_) => (EventStatus::Unbilled(UnbilledReason::NoSubscription), [].into()),
         Verdict::Unbilled(reason) => (EventStatus::Unbilled(*reason), [].into()),
     };
-    Receipt { id: Some(event.id.clone()), status, meters }
+    Receipt { id: None, status, meters }
 }
 
 async fn store(

@@ -24,12 +24,7 @@ pub(super) struct Folds {
 
 impl Folds {
     /// Adds what an event means to one meter.
-    pub(super) fn add(
-        &mut self,
-        key: BucketKey,
-        aggregation: Aggregation,
-        point: &Point,
-    ) {
+    pub(super) fn add(&mut self, key: BucketKey, aggregation: Aggregation, point: &Point) {
         let fold = BucketFold::of(aggregation, point.at, point.id_hash, point.value);
         let buckets = match aggregation {
             Aggregation::Count

@@ -120,7 +120,7 @@ struct OnlyId<'a> {
 }
 
 /// Reads a request's body. Fails only if it is no JSON of the right form, or holds too many events.
-pub fn parse(kind: BodyKind, body: &[u8]) -> Result<Body> {
+pub(super) fn parse(kind: BodyKind, body: &[u8]) -> Result<Body> {
     let text = std::str::from_utf8(body).map_err(|_| malformed("the body is not UTF-8"))?;
     let read: fn(&RawValue) -> Incoming = match kind {
         BodyKind::Json => |raw| read_event(raw, sent_event),
@@ -274,7 +274,10 @@ fn build(
     })
 }
 
-pub(super) fn check_name(name: Cow<'_, str>, reason: RejectReason) -> std::result::Result<String, RejectReason> {
+pub(super) fn check_name(
+    name: Cow<'_, str>,
+    reason: RejectReason,
+) -> std::result::Result<String, RejectReason> {
     if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
         return Err(reason);
     }

@@ -6,7 +6,7 @@ use tokio_util::task::TaskTracker;
 use usance_db::{DbError, ingest::KEY_CONSTRAINT};
 
 use super::{
-    Queue, Receipt, Submission,
+    Incoming, Queue, Receipt, Submission,
     commit::{self, Memory},
     intake::Intake,
 };
@@ -66,9 +66,21 @@ async fn answer(app: &App, memory: &mut Memory, batch: Vec<Submission>) {
 
 fn reply(answers: impl Iterator<Item = (Submission, Result<Vec<Receipt>>)>) {
     for (submission, result) in answers {
+        let Submission { events, reply, _room, .. } = submission;
         // A caller who went away needs no answer; the events are stored.
-        drop(submission.reply.send(result));
+        drop(reply.send(result.map(|receipts| name(receipts, events))));
     }
+}
+
+/// Moves the ids of events into their receipts.
+fn name(mut receipts: Vec<Receipt>, events: Vec<Incoming>) -> Vec<Receipt> {
+    for (receipt, incoming) in receipts.iter_mut().zip(events) {
+        receipt.id = match incoming {
+            Incoming::Event(event) => Some(event.id),
+            Incoming::Rejected { id, .. } => id,
+        };
+    }
+    receipts
 }
 
 async fn store(

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use usance_app::{
     customers,
     error::{Code, Error, FieldFault, Refusal, Result},
-    ingest::{BodyKind, EventStatus, REQUEST_BYTES_MAX, Receipt, parse},
+    ingest::{BodyKind, EventStatus, REQUEST_BYTES_MAX, Receipt},
 };
 use usance_core::metering::UnbilledReason;
 use usance_db::events;
@@ -28,9 +28,6 @@ use crate::{
     },
     wire::{ListView, ProblemView},
 };
-
-/// Bodies beyond this are read on a thread of their own, so that other requests do not wait.
-const INLINE_BYTES_MAX: usize = 64 * 1024;
 
 /// A usage event, for the documentation; the reader is strict and works event by event.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -170,12 +167,7 @@ pub(crate) async fn ingest_events(State(state): State<HttpState>, request: Reque
     let mut room = cx.app.ingest.open_room(announced_bytes(&parts.headers)?)?;
     let limits = BodyLimits::new(REQUEST_BYTES_MAX, state.settings.request_timeout);
     let bytes = read_body(body, limits, |arrived| room.grow(arrived)).await?;
-    let parsed = if bytes.len() <= INLINE_BYTES_MAX {
-        parse(kind, &bytes)?
-    } else {
-        let parsing = tokio::task::spawn_blocking(move || parse(kind, &bytes));
-        parsing.await.map_err(|_| Error::Internal("reading events panicked"))??
-    };
+    let parsed = cx.app.ingest.parse(kind, bytes).await?;
     let receipts = cx.app.ingest.submit(cx.scope, parsed.events, room).await?;
     if parsed.single {
         refuse_single(&receipts)?;

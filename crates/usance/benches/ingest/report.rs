@@ -208,7 +208,10 @@ pub(crate) fn growth((few, first): (u64, &[Figures]), (many, last): (u64, &[Figu
 /// Holds the most memory that the server held against its target.
 pub(crate) fn memory(most_mib: u64) -> String {
     let is_met = word(most_mib < TARGET_MEMORY_MIB);
-    format!("Target, memory of the server: less than {TARGET_MEMORY_MIB} MiB: {} ({is_met})", grouped(most_mib))
+    format!(
+        "Target, memory of the server: less than {TARGET_MEMORY_MIB} MiB: {} ({is_met})",
+        grouped(most_mib)
+    )
 }
 
 /// Compares how long reading a customer's usage takes.

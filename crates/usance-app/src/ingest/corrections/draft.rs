@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use usance_core::{
     ids::CustomerId,
     metering::{
-        EVENT_BYTES_MAX, EventIdentity, EventName, Properties, PropertiesError, RejectReason, identify, is_future,
+        EVENT_BYTES_MAX, EventIdentity, EventName, Properties, PropertiesError, RejectReason, identify,
+        is_future,
     },
 };
 use usance_db::event_revisions::StoredEvent;
@@ -53,10 +54,9 @@ impl Amendment {
         };
         let customer = name(&self.customer, event.customer.to_string(), RejectReason::InvalidCustomer)
             .map_err(rejected)?;
-        let event_type = name(&self.event_type, event.event_type.clone(), RejectReason::InvalidType)
-            .map_err(rejected)?;
-        let occurred_at =
-            self.time.as_deref().map_or(Ok(event.occurred_at), read_time).map_err(rejected)?;
+        let event_type =
+            name(&self.event_type, event.event_type.clone(), RejectReason::InvalidType).map_err(rejected)?;
+        let occurred_at = self.time.as_deref().map_or(Ok(event.occurred_at), read_time).map_err(rejected)?;
         if is_future(occurred_at, now, tenant_now) {
             return Err(rejected(RejectReason::FutureTime));
         }
@@ -78,7 +78,17 @@ impl Amendment {
         let EventIdentity { id_hash, payload_hash } =
             identify(name, &event_type, &customer, Some(occurred_at), &properties);
         let (origin, id) = (event.origin, event.id.clone());
-        Ok(Some(Draft { customer, event_type, occurred_at, properties, payload_hash, origin, revision, id_hash, id }))
+        Ok(Some(Draft {
+            customer,
+            event_type,
+            occurred_at,
+            properties,
+            payload_hash,
+            origin,
+            revision,
+            id_hash,
+            id,
+        }))
     }
 }
 
@@ -101,7 +111,8 @@ impl Draft {
 /// The refusal of an event that ingest would reject.
 pub(super) fn rejected(reason: RejectReason) -> Error {
     let mut refusal = Refusal::new(Code::EventRejected, reason.detail());
-    let fault = FieldFault { pointer: String::new(), code: reason.as_str(), detail: reason.detail().to_owned() };
+    let fault =
+        FieldFault { pointer: String::new(), code: reason.as_str(), detail: reason.detail().to_owned() };
     refusal.fields = vec![fault];
     refusal.into()
 }

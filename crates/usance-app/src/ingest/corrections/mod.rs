@@ -130,7 +130,8 @@ pub(crate) async fn make(
         moves.extend(planned.map(|planned| Move { index, ..planned }));
     }
     let (tx, stretches) = carry_out(cx, tx, &mut moves, (now, occasion)).await?;
-    let customers = moves.iter().flat_map(|it| it.from.iter().chain(&it.to)).map(|event| event.customer).collect();
+    let customers =
+        moves.iter().flat_map(|it| it.from.iter().chain(&it.to)).map(|event| event.customer).collect();
     for Move { index, from, to, .. } in moves {
         let current = &mut events[index];
         current.counts = to.is_some();
@@ -169,7 +170,8 @@ pub(crate) async fn undo(
         if counting.get(&correction.origin) != Some(&correction.to) {
             return Err(fault_of(index)(corrected_since(&correction.event_id)));
         }
-        let (from, to) = (revision(correction.origin, correction.to), revision(correction.origin, correction.from));
+        let (from, to) =
+            (revision(correction.origin, correction.to), revision(correction.origin, correction.from));
         moves.push(Move { index, from, to, drafted: None });
     }
     let (tx, stretches) = carry_out(cx, tx, &mut moves, (now, occasion)).await?;
@@ -204,7 +206,9 @@ fn plan(
 ) -> Result<Option<Move>> {
     let from = current.counts.then(|| current.event.clone());
     match &correction.change {
-        EventChange::Void => Ok(from.map(|event| Move { index: 0, from: Some(event), to: None, drafted: None })),
+        EventChange::Void => {
+            Ok(from.map(|event| Move { index: 0, from: Some(event), to: None, drafted: None }))
+        }
         EventChange::Amend(amendment) => {
             let from = from.ok_or_else(|| {
                 let detail = "the event is voided: send a new event under an id of its own";
@@ -330,7 +334,8 @@ async fn find_stretches(
 
 /// Stores the new revisions, lets the right ones count, and notes what was done.
 async fn store(cx: &Cx, tx: &mut WriterTx, moves: &[Move], occasion: &Occasion) -> Result<()> {
-    let (mut keys, mut columns, mut months) = (KeyColumns::default(), EventColumns::default(), BTreeMap::new());
+    let (mut keys, mut columns, mut months) =
+        (KeyColumns::default(), EventColumns::default(), BTreeMap::new());
     for Move { to, drafted, .. } in moves {
         let (Some(event), Some(draft)) = (to, drafted) else { continue };
         keys.push(cx.scope, event.id_hash, &draft.payload_hash, event.occurred_at);

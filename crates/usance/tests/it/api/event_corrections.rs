@@ -66,7 +66,12 @@ async fn three_calls(client: &Client) {
 async fn lines(client: &Client, customer: &str) -> Vec<Vec<String>> {
     let page = client.get(&format!("/invoices?customer={customer}&limit=100")).await.expect(200);
     let line = |line: &Value| {
-        format!("{} {} {}", line["kind"].as_str().unwrap(), line["quantity"].as_str().unwrap(), line["amount"]["amount_minor"])
+        format!(
+            "{} {} {}",
+            line["kind"].as_str().unwrap(),
+            line["quantity"].as_str().unwrap(),
+            line["amount"]["amount_minor"]
+        )
     };
     let invoices = page["data"].as_array().unwrap().iter().rev();
     invoices.map(|invoice| invoice["lines"].as_array().unwrap().iter().map(line).collect()).collect()
@@ -88,7 +93,8 @@ async fn a_voided_event_leaves_every_aggregate_and_stays_in_the_list() {
     client.post("/events/a/void", json!({})).await.expect(200);
     assert_eq!(january(&client, "ada").await, ["-"; 6]);
     let list = client.get("/events?customer=ada").await.expect(200);
-    let statuses: Vec<_> = list["data"].as_array().unwrap().iter().map(|event| event["status"].clone()).collect();
+    let statuses: Vec<_> =
+        list["data"].as_array().unwrap().iter().map(|event| event["status"].clone()).collect();
     assert_eq!(statuses, ["voided"; 3]);
     // The id stays taken.
     let replay = json!({ "id": "b", "type": "call", "customer": "ada", "time": "2024-01-05T10:02:00Z",
@@ -130,7 +136,10 @@ async fn a_correction_of_a_billed_month_is_booked_on_the_next_invoice() {
     let issued = client.get("/invoices?customer=ada").await.expect(200)["data"][0].clone();
 
     client.post("/events/a/void", json!({})).await.expect(200);
-    client.post("/events/b/amend", json!({ "properties": { "tokens": 100, "user": "u2" } })).await.expect(200);
+    client
+        .post("/events/b/amend", json!({ "properties": { "tokens": 100, "user": "u2" } }))
+        .await
+        .expect(200);
     client.advance("2024-03-01T00:00:00Z").await;
 
     let expected = [
@@ -193,7 +202,10 @@ async fn a_session_counts_when_it_is_applied_and_not_when_it_is_previewed() {
 
     // January: one call and 70 tokens less. February: 14.00 become 19.00, less what January gives back.
     let settled = &preview["settled"];
-    assert_eq!((settled.as_array().unwrap().len(), &settled[0]["difference"]["amount_minor"]), (1, &json!(-8_000)));
+    assert_eq!(
+        (settled.as_array().unwrap().len(), &settled[0]["difference"]["amount_minor"]),
+        (1, &json!(-8_000))
+    );
     let invoice = client.get("/invoices?customer=ada").await.expect(200)["data"][0]["id"].clone();
     assert_eq!(settled[0]["invoice"], invoice);
     let upcoming = &preview["upcoming"][0];
@@ -209,7 +221,8 @@ async fn a_session_counts_when_it_is_applied_and_not_when_it_is_previewed() {
     client.post(&format!("{path}/apply"), json!({})).await.expect(200);
     client.get(&format!("{path}/preview")).await.expect_code(409, "correction_session_state");
     client.advance("2024-03-01T00:00:00Z").await;
-    let totals = client.get("/invoices?customer=ada").await.expect(200)["data"][0]["total"]["amount_minor"].clone();
+    let totals =
+        client.get("/invoices?customer=ada").await.expect(200)["data"][0]["total"]["amount_minor"].clone();
     assert_eq!(totals, -6_100);
     server.stop().await;
 }

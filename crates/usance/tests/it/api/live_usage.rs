@@ -10,8 +10,7 @@ async fn subscribed(server: &TestServer) -> Client {
     let tokens = json!({ "code": "tokens", "event_type": "call", "aggregation": "sum", "value_property": "tokens",
         "group_by": ["model"] });
     client.post("/meters", tokens).await.expect(201);
-    let users =
-        json!({ "code": "users", "event_type": "call", "aggregation": "unique_count", "value_property": "user" });
+    let users = json!({ "code": "users", "event_type": "call", "aggregation": "unique_count", "value_property": "user" });
     client.post("/meters", users).await.expect(201);
     let plan = json!({ "code": "p", "name": "P", "currency": "USD", "interval": "month", "prices": [
         { "code": "tokens", "meter": "tokens", "charge_model": "per_unit", "unit": "0.5" },
@@ -46,7 +45,12 @@ async fn subscribed(server: &TestServer) -> Client {
 async fn windows(client: &Client, query: &str) -> Vec<String> {
     let usage = client.get(&format!("/usage?customer=ada&{query}")).await.expect(200);
     let window = |window: &Value| {
-        format!("{} {} {}", window["start"].as_str().unwrap(), window["quantity"].as_str().unwrap(), window["event_count"])
+        format!(
+            "{} {} {}",
+            window["start"].as_str().unwrap(),
+            window["quantity"].as_str().unwrap(),
+            window["event_count"]
+        )
     };
     usage["data"].as_array().unwrap().iter().map(window).collect()
 }
@@ -63,15 +67,9 @@ async fn usage_is_told_by_the_days_and_hours_of_the_customer() {
     let users = windows(&client, "meter=users&from=2024-01-01T00:00:00Z&window=day").await;
 
     assert_eq!(whole, ["2024-01-01T00:00:00Z 31 5"]);
-    assert_eq!(
-        days,
-        ["2024-01-01T23:00:00Z 1 1", "2024-01-02T23:00:00Z 14 3", "2024-01-04T23:00:00Z 16 1"]
-    );
+    assert_eq!(days, ["2024-01-01T23:00:00Z 1 1", "2024-01-02T23:00:00Z 14 3", "2024-01-04T23:00:00Z 16 1"]);
     assert_eq!(hours, ["2024-01-02T22:00:00Z 1 1", "2024-01-02T23:00:00Z 6 2"]);
-    assert_eq!(
-        users,
-        ["2024-01-01T23:00:00Z 1 1", "2024-01-02T23:00:00Z 2 3", "2024-01-04T23:00:00Z 1 1"]
-    );
+    assert_eq!(users, ["2024-01-01T23:00:00Z 1 1", "2024-01-02T23:00:00Z 2 3", "2024-01-04T23:00:00Z 1 1"]);
     server.stop().await;
 }
 
