@@ -48,20 +48,25 @@ pub async fn find_many(tx: &mut TenantTx, origins: &[Uuid]) -> Result<Vec<Curren
     // A key does not say whose its event is, because every event would pay for that: the customers are tried.
     let rows = sqlx::query!(
         r#"-- event_revisions::find_many
-        SELECT k.id_hash AS origin, coalesce(r.revision, 0) AS "revision!", coalesce(r.newest, 0) AS "newest!",
-            (r.voided_at IS NULL) AS "counts!", e.id_hash, e.id, e.type, e.customer_id, e.occurred_at, e.received_at, e.properties
-        FROM unnest($3::uuid[]) AS o (origin_hash)
-        JOIN event_keys k ON k.tenant_id = $1 AND k.livemode = $2 AND k.id_hash = o.origin_hash
-        LEFT JOIN LATERAL (
-            SELECT revision, id_hash, customer_id, occurred_at, voided_at, max(revision) OVER () AS newest
-            FROM event_revisions
-            WHERE tenant_id = $1 AND livemode = $2 AND origin_hash = k.id_hash
-            ORDER BY voided_at DESC NULLS FIRST, revision DESC
-            LIMIT 1
-        ) r ON true
-        JOIN customers c ON c.tenant_id = $1 AND c.livemode = $2 AND (r.customer_id IS NULL OR c.id = r.customer_id)
-        JOIN events e ON e.tenant_id = $1 AND e.livemode = $2 AND e.customer_id = c.id
-            AND e.occurred_at = coalesce(r.occurred_at, k.occurred_at) AND e.id_hash = coalesce(r.id_hash, k.id_hash)"#,
+        WITH wanted AS MATERIALIZED (
+            SELECT k.id_hash AS origin, coalesce(r.revision, 0) AS revision, coalesce(r.newest, 0) AS newest, r.voided_at,
+                r.customer_id, coalesce(r.occurred_at, k.occurred_at) AS occurred_at, coalesce(r.id_hash, k.id_hash) AS id_hash
+            FROM unnest($3::uuid[]) AS o (origin_hash)
+            JOIN event_keys k ON k.tenant_id = $1 AND k.livemode = $2 AND k.id_hash = o.origin_hash
+            LEFT JOIN LATERAL (
+                SELECT revision, id_hash, customer_id, occurred_at, voided_at, max(revision) OVER () AS newest
+                FROM event_revisions
+                WHERE tenant_id = $1 AND livemode = $2 AND origin_hash = k.id_hash
+                ORDER BY voided_at DESC NULLS FIRST, revision DESC
+                LIMIT 1
+            ) r ON true
+        )
+        SELECT w.origin AS "origin!", w.revision AS "revision!", w.newest AS "newest!", (w.voided_at IS NULL) AS "counts!",
+            e.id_hash, e.id, e.type, e.customer_id, e.occurred_at, e.received_at, e.properties
+        FROM wanted w
+        JOIN customers c ON c.tenant_id = $1 AND c.livemode = $2 AND (w.customer_id IS NULL OR c.id = w.customer_id)
+        JOIN events e ON e.tenant_id = $1 AND e.livemode = $2 AND e.customer_id = c.id AND e.occurred_at = w.occurred_at
+            AND e.id_hash = w.id_hash"#,
         tenant,
         livemode,
         origins,

@@ -145,7 +145,7 @@ async fn a_correction_of_a_billed_month_is_booked_on_the_next_invoice() {
     let expected = [
         vec!["usage 3 3000", "usage 82 8200"],
         // One call less; 102 tokens instead of 82.
-        vec!["usage 0 0", "adjustment -1 -1000", "usage 0 0", "adjustment 20 2000"],
+        vec!["usage 0 0", "usage 0 0", "adjustment -1 -1000", "adjustment 20 2000"],
     ];
     assert_eq!(lines(&client, "ada").await, expected);
     let path = format!("/invoices/{}", issued["id"].as_str().unwrap());
