@@ -11,7 +11,8 @@ test:
 	scripts/test
 
 soak:
-	USANCE_PROGRAMMES=1000000 cargo test -p usance-core
+	USANCE_PROGRAMMES=1000000 cargo test --release -p usance-core
+	USANCE_PROGRAMMES=100 NEXTEST_PROFILE=soak scripts/test -p usance ledger::
 	USANCE_KILLS=50 USANCE_T11_ROUNDS=200 NEXTEST_PROFILE=soak scripts/test -p usance kill:: schedulers::
 
 bench:

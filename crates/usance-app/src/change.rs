@@ -22,7 +22,7 @@ impl<T> Change<T> {
     }
 
     /// The same change of a field of another type.
-    pub(crate) fn map<U>(self, convert: impl FnOnce(T) -> U) -> Change<U> {
+    pub fn map<U>(self, convert: impl FnOnce(T) -> U) -> Change<U> {
         match self {
             Self::Keep => Change::Keep,
             Self::Clear => Change::Clear,

@@ -61,6 +61,12 @@ pub struct UpdateCustomer {
     pub metadata: Option<BTreeMap<String, String>>,
 }
 
+/// Finds the customer that a stored row names, also one whose data was erased.
+pub(crate) async fn stored(tx: &mut TenantTx, id: CustomerId) -> Result<Customer> {
+    let customer = customers::find_many(tx, &[id]).await?.pop();
+    customer.ok_or(Error::Internal("a stored row names no customer"))
+}
+
 /// Adds a customer. Events that waited for it are rated.
 pub async fn create(cx: &Cx, tx: &mut TenantTx, input: CreateCustomer) -> Result<Customer> {
     let mut faults = Faults::default();

@@ -12,6 +12,7 @@ use crate::{
     billing::{apply, reference},
     error::{Code, Error, Result},
     gateway::ChargeOutcome,
+    ledger,
     outbox::announce,
     subscriptions, work,
 };
@@ -67,6 +68,7 @@ pub(crate) async fn note_failure(cx: &Cx, tx: &mut TenantTx, id: InvoiceId) -> R
         }
         DunningStep::Exhausted(_) if collected => {
             apply(&mut invoice, InvoiceCommand::MarkUncollectible, Code::InvoiceNotPayable)?;
+            ledger::post_write_off(tx, &invoice, now)?;
             announce(cx, tx, "invoice.uncollectible", reference(&invoice)).await?;
         }
         // Somebody pays by hand what was given up already.

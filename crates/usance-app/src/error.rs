@@ -113,6 +113,8 @@ pub enum Code {
     InvoiceNotCreditable,
     CreditNoteTooLarge,
     RefundTooLarge,
+    DebtLimitExceeded,
+    HoldNotOpen,
     Timeout,
     Unavailable,
     InternalError,
@@ -120,7 +122,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 52] = [
+    pub const ALL: [Self; 54] = [
         Self::NotFound,
         Self::Unauthorized,
         Self::Forbidden,
@@ -170,6 +172,8 @@ impl Code {
         Self::InvoiceNotCreditable,
         Self::CreditNoteTooLarge,
         Self::RefundTooLarge,
+        Self::DebtLimitExceeded,
+        Self::HoldNotOpen,
         Self::Timeout,
         Self::Unavailable,
         Self::InternalError,
@@ -227,6 +231,8 @@ impl Code {
             Self::InvoiceNotCreditable => "invoice_not_creditable",
             Self::CreditNoteTooLarge => "credit_note_too_large",
             Self::RefundTooLarge => "refund_too_large",
+            Self::DebtLimitExceeded => "debt_limit_exceeded",
+            Self::HoldNotOpen => "hold_not_open",
             Self::Timeout => "timeout",
             Self::Unavailable => "unavailable",
             Self::InternalError => "internal_error",

@@ -16,10 +16,11 @@ use usance_core::{
     },
     money::{Currency, Money},
 };
-use usance_db::{TenantTx, customers, invoices::Invoice, line_items::LineItem, tenant_profiles};
+use usance_db::{TenantTx, invoices::Invoice, line_items::LineItem, tenant_profiles};
 
 use crate::{
     billing::{parties, stored_rates, time_zone},
+    customers,
     error::{Error, Result},
     invoicing::{self, InvoiceWithLines},
 };
@@ -37,8 +38,7 @@ const COUNTRY: &str = "country";
 pub async fn load(tx: &mut TenantTx, id: InvoiceId) -> Result<InvoiceDocument> {
     let stored = invoicing::get(tx, id).await?;
     // An erased customer is found here too: its time zone stays.
-    let customer = customers::find_many(tx, &[stored.invoice.customer_id]).await?.pop();
-    let customer = customer.ok_or(Error::Internal("the customer of an invoice is missing"))?;
+    let customer = customers::stored(tx, stored.invoice.customer_id).await?;
     let kept = &stored.invoice.parties;
     let parties = if stored.invoice.finalized_at.is_none() || kept.get("seller").is_none() {
         parties(&tenant_profiles::get(tx).await?, &customer)
@@ -57,7 +57,7 @@ fn document(
     logo: Option<Logo>,
     time_zone: &TimeZone,
 ) -> Result<InvoiceDocument> {
-    let InvoiceWithLines { invoice, lines } = stored;
+    let InvoiceWithLines { invoice, lines, .. } = stored;
     let currency = Currency::parse(&invoice.currency)
         .map_err(|_| Error::Internal("a stored currency cannot be read"))?;
     let money = |minor| Money::new(minor, currency);

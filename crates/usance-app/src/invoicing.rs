@@ -7,7 +7,6 @@ use rust_decimal::Decimal;
 use serde_json::json;
 use usance_core::{
     decimal::exact_mul,
-    discount::CouponOrder,
     ids::{CreditBalanceEntryId, InvoiceId, PriceId, SubscriptionId},
     invoice::state::InvoiceCommand,
     money::{Currency, Money},
@@ -16,9 +15,10 @@ use usance_core::{
 };
 use usance_db::{
     Page, PageRequest, TenantTx,
-    credit_balances::{self, CreditBalanceEntry},
+    credit_balances::CreditBalanceEntry,
     customers::Customer,
     due_work,
+    invoice_corrections::{self, InvoiceCorrection},
     invoices::{self, Invoice},
     line_items::{self, LineItem},
     payments,
@@ -35,6 +35,7 @@ use crate::{
     customers,
     error::{Code, Error, Faults, Result},
     fields::{check_optional_text, check_text, read_decimal},
+    ledger,
     subscriptions::{self, find_filter},
     work,
 };
@@ -48,13 +49,25 @@ pub struct InvoiceWithLines {
     pub invoice: Invoice,
     /// In their order.
     pub lines: Vec<LineItem>,
+    /// The invoice that it stands in the place of.
+    pub corrects: Option<InvoiceId>,
+    /// The invoice that stands in its place.
+    pub corrected_by: Option<InvoiceId>,
+}
+
+impl InvoiceWithLines {
+    fn new(invoice: Invoice, lines: Vec<LineItem>, corrections: &[InvoiceCorrection]) -> Self {
+        let corrects = corrections.iter().find(|it| it.invoice == invoice.id).map(|it| it.corrected);
+        let corrected_by = corrections.iter().find(|it| it.corrected == invoice.id).map(|it| it.invoice);
+        Self { invoice, lines, corrects, corrected_by }
+    }
 }
 
 /// Finds an invoice.
 pub async fn get(tx: &mut TenantTx, id: InvoiceId) -> Result<InvoiceWithLines> {
     let invoice = invoices::find(tx, id).await?.ok_or_else(|| Error::not_found("invoice"))?;
     let lines = line_items::list(tx, &[id]).await?;
-    Ok(InvoiceWithLines { invoice, lines })
+    Ok(InvoiceWithLines::new(invoice, lines, &invoice_corrections::list(tx, &[id]).await?))
 }
 
 /// Lists invoices with their lines, of one customer or of all.
@@ -67,10 +80,11 @@ pub async fn list(
     let page = invoices::list(tx, customer, page).await?;
     let ids: Vec<_> = page.items.iter().map(|invoice| invoice.id).collect();
     let mut lines = line_items::list(tx, &ids).await?;
+    let corrections = invoice_corrections::list(tx, &ids).await?;
     Ok(page.map(|invoice| {
         let (own, others) = lines.drain(..).partition(|line| line.invoice_id == invoice.id);
         lines = others;
-        InvoiceWithLines { invoice, lines: own }
+        InvoiceWithLines::new(invoice, own, &corrections)
     }))
 }
 
@@ -93,7 +107,7 @@ pub(crate) async fn finalize_due(cx: &Cx, tx: &mut TenantTx, id: InvoiceId, at: 
 async fn finalize_at(cx: &Cx, tx: &mut TenantTx, id: InvoiceId, at: Timestamp) -> Result<()> {
     let mut invoice = invoices::lock(tx, id).await?.ok_or_else(|| Error::not_found("invoice"))?;
     apply(&mut invoice.clone(), InvoiceCommand::Finalize, Code::InvoiceNotDraft)?;
-    let customer = customers::get(tx, &invoice.customer_id.to_string()).await?;
+    let customer = customers::stored(tx, invoice.customer_id).await?;
     refresh_draft(cx, tx, &customer, &mut invoice).await?;
     finalize_draft(cx, tx, &customer, &mut invoice, at).await?;
     due_work::cancel(tx, work::Kind::FinalizeInvoice.as_str(), id.uuid()).await?;
@@ -102,6 +116,11 @@ async fn finalize_at(cx: &Cx, tx: &mut TenantTx, id: InvoiceId, at: Timestamp) -
 
 /// Withdraws an invoice that is not paid. What it took of discounts and of the customer's balance is given back.
 pub async fn void(cx: &Cx, tx: &mut TenantTx, id: InvoiceId) -> Result<InvoiceWithLines> {
+    let found = invoices::find(tx, id).await?;
+    if found.is_some_and(|found| found.subscription_id.is_some()) {
+        // Before the invoice, in the order of due work: the subscription may recover.
+        tx.lock_catalog().await?;
+    }
     let mut invoice = invoices::lock(tx, id).await?.ok_or_else(|| Error::not_found("invoice"))?;
     if payments::find_effective(tx, id).await?.is_some() {
         let detail = "a payment of the invoice is under way or has succeeded: wait for its outcome, or make a credit note";
@@ -111,8 +130,10 @@ pub async fn void(cx: &Cx, tx: &mut TenantTx, id: InvoiceId) -> Result<InvoiceWi
         let detail = "the invoice has a credit note: credit what is left of it";
         return Err(Error::refused(Code::InvoiceNotVoidable, detail));
     }
+    let before = invoice.clone();
     apply(&mut invoice, InvoiceCommand::Void, Code::InvoiceNotVoidable)?;
     let at = cx.tenant_now(tx).await?;
+    ledger::post_void(tx, &before, at)?;
     restore_discounts(tx, id).await?;
     let taken = invoice.balance_applied_minor;
     if taken != 0 {
@@ -126,7 +147,7 @@ pub async fn void(cx: &Cx, tx: &mut TenantTx, id: InvoiceId) -> Result<InvoiceWi
             credit_note_id: None,
             created_at: at,
         };
-        credit_balances::insert_many(tx, &[entry]).await?;
+        ledger::change_balances(tx, &[entry]).await?;
         invoice.balance_applied_minor = 0;
     }
     invoice.voided_at = Some(at);
@@ -141,6 +162,8 @@ pub async fn void(cx: &Cx, tx: &mut TenantTx, id: InvoiceId) -> Result<InvoiceWi
 pub async fn mark_uncollectible(cx: &Cx, tx: &mut TenantTx, id: InvoiceId) -> Result<InvoiceWithLines> {
     let mut invoice = invoices::lock(tx, id).await?.ok_or_else(|| Error::not_found("invoice"))?;
     apply(&mut invoice, InvoiceCommand::MarkUncollectible, Code::InvoiceNotPayable)?;
+    let at = cx.tenant_now(tx).await?;
+    ledger::post_write_off(tx, &invoice, at)?;
     invoices::update(tx, &invoice).await?;
     due_work::cancel(tx, work::Kind::CollectInvoice.as_str(), id.uuid()).await?;
     announce_many(cx, tx, vec![("invoice.uncollectible", reference(&invoice))]).await?;
@@ -190,19 +213,12 @@ pub async fn create(cx: &Cx, tx: &mut TenantTx, input: CreateInvoice) -> Result<
         subscriptions::name_missing(error, "/customer", "unknown_customer", detail)
     })?;
     let lines = one_off_lines(&customer, &input, at)?;
-    let id = InvoiceId::from_uuid(cx.app.ids.next());
     let draft = Draft {
-        id,
-        kind: "one_off",
-        customer: &customer,
-        subscription: None,
-        period: Period { start: at, end: at },
-        at,
-        coupon_order: CouponOrder::default(),
         memo: input.memo.unwrap_or_default(),
         keep: input.finalize == Some(false),
-        lines,
+        ..Draft::new(cx, "one_off", &customer, Period { start: at, end: at }, at, lines)
     };
+    let id = draft.id;
     issue_many(cx, tx, vec![draft]).await?;
     get(tx, id).await
 }

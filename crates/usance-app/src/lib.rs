@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod config;
 
 mod change;
+pub mod check;
 pub mod correction_sessions;
 pub mod coupons;
 pub mod credit_balances;
@@ -25,6 +26,7 @@ pub mod invoice_document;
 pub mod invoice_pdf;
 pub mod invoice_sending;
 pub mod invoicing;
+mod ledger;
 mod logo;
 mod measure;
 pub mod outbox;
@@ -41,6 +43,7 @@ pub mod tenant_profiles;
 pub mod tenants;
 pub mod test_clock;
 pub mod usage;
+pub mod wallets;
 pub mod work;
 
 use std::{ops::Deref, sync::Arc};
@@ -60,6 +63,7 @@ use crate::{
     gateway::Gateways,
     ingest::Ingest,
     invoice_pdf::PdfRendering,
+    wallets::WalletWriter,
 };
 
 /// Everything that a use case needs from outside. Cheap to clone.
@@ -92,6 +96,8 @@ pub struct Parts {
     pub public_url: Option<String>,
     /// Where usage events go.
     pub ingest: Ingest,
+    /// Where debits and holds of wallets go.
+    pub wallet_writer: WalletWriter,
     /// How long work that calls the outside world is kept from other workers.
     pub work_lease: SignedDuration,
     /// Wakes a worker when work may be due.

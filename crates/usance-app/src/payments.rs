@@ -25,6 +25,7 @@ use crate::{
     error::{Code, Error, Refusal, Result},
     gateway::{ChargeOutcome, ChargeRequest, NOT_RECEIVED},
     invoicing::recover,
+    ledger,
     outbox::announce,
     subscriptions::find_filter,
     work,
@@ -268,6 +269,7 @@ async fn park_duplicate(cx: &Cx, mut tx: TenantTx, payment: Payment) -> Result<P
     tracing::error!(payment = %payment.id, invoice = %payment.invoice_id, reason);
     payments::set_status(&mut tx, &payment, cx.now).await?;
     let now = cx.tenant_now(&mut tx).await?;
+    ledger::post_duplicate(&mut tx, &payment, now)?;
     work::park(&mut tx, work::Kind::ResolvePayment, payment.id.uuid(), now, reason).await?;
     announce_payment(cx, &mut tx, &payment, "duplicate").await?;
     tx.commit().await?;
@@ -277,9 +279,11 @@ async fn park_duplicate(cx: &Cx, mut tx: TenantTx, payment: Payment) -> Result<P
 async fn settle(cx: &Cx, tx: &mut TenantTx, payment: &Payment) -> Result<()> {
     let mut invoice =
         invoices::lock(tx, payment.invoice_id).await?.ok_or(Error::Internal("a payment has no invoice"))?;
+    let now = cx.tenant_now(tx).await?;
+    ledger::post_payment(tx, &invoice, payment, now)?;
     apply(&mut invoice, InvoiceCommand::Pay, Code::InvoiceNotPayable)?;
     invoice.paid_minor += payment.amount_minor;
-    invoice.paid_at = Some(cx.tenant_now(tx).await?);
+    invoice.paid_at = Some(now);
     invoices::update(tx, &invoice).await?;
     announce(cx, tx, "invoice.paid", reference(&invoice)).await?;
     recover(cx, tx, &invoice).await

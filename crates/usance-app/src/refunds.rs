@@ -11,7 +11,7 @@ use usance_core::{
 };
 use usance_db::{
     Page, PageRequest, TenantTx,
-    credit_balances::{self, CreditBalanceEntry},
+    credit_balances::CreditBalanceEntry,
     credit_notes,
     invoices::{self, Invoice},
     payments::{self, Payment},
@@ -23,6 +23,7 @@ use crate::{
     error::{Code, Error, Faults, Refusal, Result},
     fields::check_word,
     gateway::{NOT_RECEIVED, RefundOutcome, RefundRequest},
+    ledger::{self, RefundStep},
     outbox::announce,
     payments::{GATEWAY_TIMEOUT, IN_FLIGHT, RESOLVE_AFTER, after, look_up_delay},
     subscriptions::find_filter,
@@ -141,6 +142,7 @@ pub(crate) async fn begin(cx: &Cx, tx: &mut TenantTx, new: NewRefund<'_>) -> Res
         sent_at: None,
     };
     refunds::insert(tx, &refund, cx.now).await?;
+    ledger::post_refund(tx, &refund, RefundStep::Granted, now)?;
     work::schedule(tx, work::Kind::ResolveRefund, refund.id.uuid(), now).await?;
     announce(cx, tx, "refund.created", reference(&refund)).await?;
     Ok(refund)
@@ -216,6 +218,7 @@ async fn postpone(cx: &Cx, tx: &mut TenantTx, id: RefundId, delay: SignedDuratio
 async fn record(cx: &Cx, id: RefundId, outcome: RefundOutcome) -> Result<()> {
     let mut tx = cx.begin().await?;
     let mut refund = refunds::lock(&mut tx, id).await?.ok_or(Error::Internal("a refund has vanished"))?;
+    let tenant_now = cx.tenant_now(&mut tx).await?;
     let status = match (refund.status.as_str(), outcome) {
         ("succeeded", _) | ("failed", RefundOutcome::Declined { .. } | RefundOutcome::Unknown) => {
             return Ok(());
@@ -226,11 +229,13 @@ async fn record(cx: &Cx, id: RefundId, outcome: RefundOutcome) -> Result<()> {
         }
         (_, RefundOutcome::Succeeded { reference }) => {
             refund.gateway_reference = Some(reference);
+            ledger::post_refund(&mut tx, &refund, RefundStep::Paid, tenant_now)?;
             "succeeded"
         }
         (_, RefundOutcome::Declined { code }) => {
             refund.failure_code = Some(code);
             keep_as_balance(cx, &mut tx, &refund).await?;
+            ledger::post_refund(&mut tx, &refund, RefundStep::Refused, tenant_now)?;
             "failed"
         }
         (before, RefundOutcome::Unknown) => {
@@ -263,7 +268,7 @@ async fn keep_as_balance(cx: &Cx, tx: &mut TenantTx, refund: &Refund) -> Result<
         credit_note_id: Some(note.id),
         created_at: cx.tenant_now(tx).await?,
     };
-    Ok(credit_balances::insert_many(tx, &[entry]).await?)
+    ledger::change_balances(tx, &[entry]).await
 }
 
 /// Keeps the trace of money that was paid back although the refund counts as failed: a person must look.
@@ -272,6 +277,7 @@ async fn park(cx: &Cx, mut tx: TenantTx, refund: Refund) -> Result<()> {
     tracing::error!(refund = %refund.id, payment = %refund.payment_id, reason);
     refunds::set_status(&mut tx, &refund, cx.now).await?;
     let now = cx.tenant_now(&mut tx).await?;
+    ledger::post_refund(&mut tx, &refund, RefundStep::PaidLate, now)?;
     work::park(&mut tx, work::Kind::ResolveRefund, refund.id.uuid(), now, reason).await?;
     Ok(tx.commit().await?)
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
+use usance_core::{discount::CouponOrder, late_usage::LateUsage};
 use usance_db::{
     TenantTx,
     tenant_profiles::{self, Logo, TenantProfile},
@@ -16,10 +17,6 @@ use crate::{
     outbox::announce,
 };
 
-/// Usage after its invoice was finalized: billed on the next one, or credited and billed anew.
-const LATE_USAGE: [&str; 2] = ["next_invoice", "credit_note_and_reissue"];
-/// The order in which several coupons are taken off.
-const COUPON_ORDERS: [&str; 3] = ["percent_before_fixed", "as_applied", "pro_rata_on_remaining"];
 /// What happens to the subscription after the last failed payment.
 const FINAL_ACTIONS: [&str; 2] = ["cancel", "mark_unpaid"];
 const PREFIX_LENGTH_MAX: usize = 12;
@@ -154,9 +151,10 @@ fn apply_policies(faults: &mut Faults, profile: &mut TenantProfile, input: Updat
     if let Some(days) = input.retry_days {
         profile.dunning_retry_days = read_retry_days(faults, &days);
     }
+    let (late, orders) = (LateUsage::ALL.map(LateUsage::as_str), CouponOrder::ALL.map(CouponOrder::as_str));
     for (pointer, word, words, field) in [
-        ("/late_usage", input.late_usage, &LATE_USAGE[..], &mut profile.late_usage),
-        ("/coupon_order", input.coupon_order, &COUPON_ORDERS, &mut profile.coupon_order),
+        ("/late_usage", input.late_usage, &late[..], &mut profile.late_usage),
+        ("/coupon_order", input.coupon_order, &orders, &mut profile.coupon_order),
         ("/dunning/final_action", input.final_action, &FINAL_ACTIONS, &mut profile.dunning_final_action),
     ] {
         if let Some(word) = word {

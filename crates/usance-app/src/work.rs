@@ -4,14 +4,14 @@
 //! calls the outside world claims, notes its intent, calls, and notes the result; repeating it is harmless.
 
 use jiff::{SignedDuration, Timestamp};
-use usance_core::ids::{InvoiceId, PaymentId, PlanMigrationId, RefundId, SubscriptionId};
+use usance_core::ids::{InvoiceId, PaymentId, PlanMigrationId, RefundId, SubscriptionId, TopUpId, WalletId};
 use usance_db::{Scope, TenantTx, due_work, due_work::DueWork};
 use uuid::Uuid;
 
 use crate::{
     App, Cx, billing,
     error::{Error, Result, chain},
-    ingest, invoicing, payments, plan_migrations, refunds, subscriptions, test_clock,
+    ingest, invoicing, payments, plan_migrations, refunds, subscriptions, test_clock, wallets,
 };
 
 /// How often a piece of work is tried before it is parked.
@@ -30,6 +30,8 @@ pub enum Kind {
     AdvanceSubscription,
     /// Bills usage that came after its stretch was settled, if nothing else will.
     BillLateUsage,
+    /// Charges a top-up of a wallet, or finds out what became of it.
+    ChargeTopUp,
     /// Compares a subscription's usage with its billing thresholds.
     CheckThresholds,
     /// Collects a finalized invoice.
@@ -44,12 +46,15 @@ pub enum Kind {
     ResolveRefund,
     /// Counts events that waited for a meter, a customer or a subscription.
     RateUnbilled,
+    /// Frees what has run out of a wallet: holds and credits.
+    SweepWallet,
 }
 
 impl Kind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::AdvanceSubscription,
         Self::BillLateUsage,
+        Self::ChargeTopUp,
         Self::CheckThresholds,
         Self::CollectInvoice,
         Self::FinalizeInvoice,
@@ -57,6 +62,7 @@ impl Kind {
         Self::ResolvePayment,
         Self::ResolveRefund,
         Self::RateUnbilled,
+        Self::SweepWallet,
     ];
 
     /// The word of the database.
@@ -64,6 +70,7 @@ impl Kind {
         match self {
             Self::AdvanceSubscription => "advance_subscription",
             Self::BillLateUsage => "bill_late_usage",
+            Self::ChargeTopUp => "charge_top_up",
             Self::CheckThresholds => "check_thresholds",
             Self::CollectInvoice => "collect_invoice",
             Self::FinalizeInvoice => "finalize_invoice",
@@ -71,21 +78,22 @@ impl Kind {
             Self::ResolvePayment => "resolve_payment",
             Self::ResolveRefund => "resolve_refund",
             Self::RateUnbilled => "rate_unbilled",
+            Self::SweepWallet => "sweep_wallet",
         }
     }
 
-    /// Whether it changes what events belong to, so that the tenant's catalogue is taken first.
-    const fn locks_catalog(self) -> bool {
+    /// What of the tenant's catalogue it takes before it is claimed.
+    const fn catalog_lock(self) -> CatalogLock {
         match self {
-            Self::AdvanceSubscription
-            | Self::BillLateUsage
-            | Self::CheckThresholds
-            | Self::FinalizeInvoice => true,
+            Self::AdvanceSubscription => CatalogLock::Seat,
+            Self::BillLateUsage | Self::CheckThresholds | Self::FinalizeInvoice => CatalogLock::Whole,
             Self::MigratePlan
             | Self::CollectInvoice
             | Self::ResolvePayment
             | Self::ResolveRefund
-            | Self::RateUnbilled => false,
+            | Self::RateUnbilled
+            | Self::ChargeTopUp
+            | Self::SweepWallet => CatalogLock::None,
         }
     }
 
@@ -93,6 +101,17 @@ impl Kind {
         let kind = Self::ALL.into_iter().find(|kind| kind.as_str() == word);
         kind.ok_or(Error::Internal("due work of an unknown kind"))
     }
+}
+
+/// How work holds still what events belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CatalogLock {
+    /// Not at all.
+    None,
+    /// Against everybody but its own kind, so that several workers bill one tenant.
+    Seat,
+    /// Against everybody.
+    Whole,
 }
 
 /// Plans work in the caller's transaction.
@@ -165,17 +184,28 @@ async fn run_claimed(
     work: DueWork,
     (by, retry_by): (Timestamp, Timestamp),
 ) -> Result<()> {
-    if !Kind::parse(&work.kind).is_ok_and(Kind::locks_catalog) {
+    let lock = catalog_lock(&work);
+    if lock == CatalogLock::None {
         return run(cx, tx, work).await;
     }
     drop(tx);
     let mut tx = cx.begin().await?;
-    tx.lock_catalog().await?;
+    match lock {
+        CatalogLock::Seat => tx.lock_billing_seat().await?,
+        CatalogLock::None | CatalogLock::Whole => tx.lock_catalog().await?,
+    }
     match due_work::claim(&mut tx, by, retry_by, cx.now).await? {
+        // What came before it meanwhile may need more of the catalogue: the caller looks anew.
+        Some(work) if lock == CatalogLock::Seat && catalog_lock(&work) == CatalogLock::Whole => Ok(()),
         Some(work) => run(cx, tx, work).await,
         // Another worker did it meanwhile.
         None => Ok(()),
     }
+}
+
+/// Work of an unknown kind is claimed as it is, and fails.
+fn catalog_lock(work: &DueWork) -> CatalogLock {
+    Kind::parse(&work.kind).map_or(CatalogLock::None, Kind::catalog_lock)
 }
 
 /// Runs everything that becomes due until `to`, in order, the test clock moving along.
@@ -320,6 +350,17 @@ async fn run_kind(cx: &Cx, mut tx: TenantTx, kind: Kind, work: &DueWork) -> Resu
         Kind::ResolveRefund => {
             lease(cx, tx, work).await?;
             refunds::resolve(cx, RefundId::from_uuid(work.subject_id)).await?;
+            complete(cx, work).await
+        }
+        Kind::ChargeTopUp => {
+            lease(cx, tx, work).await?;
+            wallets::resolve_top_up(cx, TopUpId::from_uuid(work.subject_id)).await?;
+            complete(cx, work).await
+        }
+        Kind::SweepWallet => {
+            // By a lease, because who changes a wallet plans this work under the lock of the wallet.
+            lease(cx, tx, work).await?;
+            wallets::sweep(cx, WalletId::from_uuid(work.subject_id)).await?;
             complete(cx, work).await
         }
         Kind::RateUnbilled => {

@@ -100,6 +100,16 @@ ids! {
     PaymentId = "pay";
     /// Names a payment method.
     PaymentMethodId = "pm";
+    /// Names a wallet.
+    WalletId = "wal";
+    /// Names credits that were given to a wallet at once.
+    WalletGrantId = "wgr";
+    /// Names an entry of a wallet.
+    WalletEntryId = "wen";
+    /// Names a top-up of a wallet.
+    TopUpId = "top";
+    /// Names a hold.
+    HoldId = "hold";
     /// Names a coupon.
     CouponId = "coup";
     /// Names a discount: a coupon that a customer has redeemed.

@@ -9,6 +9,8 @@ pub mod dunning;
 pub mod fraction;
 pub mod ids;
 pub mod invoice;
+pub mod late_usage;
+pub mod ledger;
 pub mod metering;
 pub mod money;
 pub mod period;

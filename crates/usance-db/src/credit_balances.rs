@@ -1,5 +1,7 @@
 //! What tenants owe their customers: append-only entries whose sum is the balance.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use usance_core::ids::{CreditBalanceEntryId, CreditNoteId, CustomerId, InvoiceId};
@@ -56,54 +58,46 @@ pub async fn insert_many(tx: &mut TenantTx, entries: &[CreditBalanceEntry]) -> R
     Ok(())
 }
 
-/// Finds the balances of customers that are not zero, in minor units, and keeps others from spending them until the
-/// transaction ends: the customers' rows are locked.
-pub async fn lock_many(
+/// Lists those of the customers who ever had a balance, in any order.
+pub async fn list_owners(tx: &mut TenantTx, customers: &[CustomerId]) -> Result<Vec<CustomerId>, DbError> {
+    let (tenant, livemode) = tx.keys();
+    let rows = sqlx::query!(
+        "-- credit_balances::list_owners
+        SELECT DISTINCT customer_id FROM credit_balance_entries
+        WHERE tenant_id = $1 AND livemode = $2 AND customer_id = ANY($3)",
+        tenant,
+        livemode,
+        &customers.iter().map(|id| id.uuid()).collect::<Vec<_>>(),
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows.into_iter().map(|row| CustomerId::from_uuid(row.customer_id)).collect())
+}
+
+/// Reads the balances of customers, in minor units by customer and currency; those that are used up are absent.
+pub async fn list_many(
     tx: &mut TenantTx,
     customers: &[CustomerId],
-    currency: &str,
-) -> Result<Vec<(CustomerId, i64)>, DbError> {
-    let (tenant, livemode) = tx.keys();
-    let ids: Vec<Uuid> = customers.iter().map(|id| id.uuid()).collect();
-    let owed = sqlx::query!(
-        "-- credit_balances::list_owed
-        SELECT DISTINCT customer_id FROM credit_balance_entries
-        WHERE tenant_id = $1 AND livemode = $2 AND customer_id = ANY($3) AND currency = $4",
-        tenant,
-        livemode,
-        &ids,
-        currency,
-    )
-    .fetch_all(tx.connection())
-    .await?;
-    if owed.is_empty() {
-        return Ok(Vec::new());
+) -> Result<HashMap<(CustomerId, String), i64>, DbError> {
+    if customers.is_empty() {
+        return Ok(HashMap::new());
     }
-    let ids: Vec<Uuid> = owed.into_iter().map(|row| row.customer_id).collect();
-    sqlx::query!(
-        "-- credit_balances::lock_customers
-        SELECT id FROM customers WHERE tenant_id = $1 AND livemode = $2 AND id = ANY($3) ORDER BY id FOR UPDATE",
-        tenant,
-        livemode,
-        &ids,
-    )
-    .fetch_all(tx.connection())
-    .await?;
+    let (tenant, livemode) = tx.keys();
     let rows = sqlx::query!(
-        r#"-- credit_balances::lock_many
-        SELECT customer_id, sum(amount_minor)::bigint AS "balance!"
+        r#"-- credit_balances::list_many
+        SELECT customer_id, currency, sum(amount_minor)::bigint AS "balance!"
         FROM credit_balance_entries
-        WHERE tenant_id = $1 AND livemode = $2 AND customer_id = ANY($3) AND currency = $4
-        GROUP BY customer_id
+        WHERE tenant_id = $1 AND livemode = $2 AND customer_id = ANY($3)
+        GROUP BY customer_id, currency
         HAVING sum(amount_minor) <> 0"#,
         tenant,
         livemode,
-        &ids,
-        currency,
+        &customers.iter().map(|id| id.uuid()).collect::<Vec<_>>(),
     )
     .fetch_all(tx.connection())
     .await?;
-    Ok(rows.into_iter().map(|row| (CustomerId::from_uuid(row.customer_id), row.balance)).collect())
+    let of_row = |id, currency| (CustomerId::from_uuid(id), currency);
+    Ok(rows.into_iter().map(|row| (of_row(row.customer_id, row.currency), row.balance)).collect())
 }
 
 /// The balance of a customer in one currency, in minor units.

@@ -263,6 +263,25 @@ pub async fn list_credited(tx: &mut TenantTx, invoice: InvoiceId) -> Result<Vec<
     Ok(rows.into_iter().map(CreditNoteLine::from).collect())
 }
 
+/// Sums what credit notes took of lines, in minor units, after the lines' discounts; lines that nothing was taken of are
+/// left out.
+pub async fn sum_by_line(tx: &mut TenantTx, lines: &[LineItemId]) -> Result<Vec<(LineItemId, i64)>, DbError> {
+    let (tenant, livemode) = tx.keys();
+    let rows = sqlx::query!(
+        r#"-- credit_notes::sum_by_line
+        SELECT line_item_id, sum(amount_minor)::bigint AS "credited!"
+        FROM credit_note_lines
+        WHERE tenant_id = $1 AND livemode = $2 AND line_item_id = ANY($3)
+        GROUP BY line_item_id"#,
+        tenant,
+        livemode,
+        &lines.iter().map(|id| id.uuid()).collect::<Vec<_>>(),
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows.into_iter().map(|row| (LineItemId::from_uuid(row.line_item_id), row.credited)).collect())
+}
+
 /// Sums the totals of an invoice's credit notes, in minor units.
 pub async fn sum_of_invoice(tx: &mut TenantTx, invoice: InvoiceId) -> Result<i64, DbError> {
     let (tenant, livemode) = tx.keys();

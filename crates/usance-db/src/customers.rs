@@ -147,17 +147,25 @@ pub async fn find_by_external_id(tx: &mut TenantTx, external_id: &str) -> Result
     Ok(row.map(Customer::from))
 }
 
-/// Keeps others from changing a customer, and from adding to what hangs on it, until the transaction ends.
+/// Keeps others from changing what belongs to a customer until the transaction ends.
 pub async fn lock(tx: &mut TenantTx, id: CustomerId) -> Result<(), DbError> {
+    lock_many(tx, &[id]).await
+}
+
+/// Keeps others from changing what belongs to customers until the transaction ends.
+pub async fn lock_many(tx: &mut TenantTx, ids: &[CustomerId]) -> Result<(), DbError> {
+    if ids.is_empty() {
+        return Ok(());
+    }
     let (tenant, livemode) = tx.keys();
     sqlx::query!(
-        "-- customers::lock
-        SELECT id FROM customers WHERE tenant_id = $1 AND livemode = $2 AND id = $3 FOR NO KEY UPDATE",
+        "-- customers::lock_many
+        SELECT id FROM customers WHERE tenant_id = $1 AND livemode = $2 AND id = ANY($3) ORDER BY id FOR NO KEY UPDATE",
         tenant,
         livemode,
-        id.uuid(),
+        &ids.iter().map(|id| id.uuid()).collect::<Vec<_>>(),
     )
-    .fetch_optional(tx.connection())
+    .fetch_all(tx.connection())
     .await?;
     Ok(())
 }

@@ -313,6 +313,26 @@ pub async fn take_uses(tx: &mut TenantTx, invoice: InvoiceId) -> Result<Vec<Disc
     Ok(of_row.collect())
 }
 
+/// Whether a discount that an invoice took of was removed since, so that nothing can be taken of it again.
+pub async fn any_removed(tx: &mut TenantTx, invoice: InvoiceId) -> Result<bool, DbError> {
+    let (tenant, livemode) = tx.keys();
+    let row = sqlx::query!(
+        r#"-- discounts::any_removed
+        SELECT EXISTS (
+            SELECT FROM discount_uses u
+            JOIN discounts d ON d.tenant_id = u.tenant_id AND d.livemode = u.livemode AND d.id = u.discount_id
+            WHERE u.tenant_id = $1 AND u.livemode = $2 AND u.invoice_id = $3 AND d.ended_at IS NOT NULL
+                AND (d.periods_left = 0 OR d.fixed_left_minor = 0) IS NOT TRUE
+        ) AS "any!""#,
+        tenant,
+        livemode,
+        invoice.uuid(),
+    )
+    .fetch_one(tx.connection())
+    .await?;
+    Ok(row.any)
+}
+
 /// Stores what is left after an invoice. What is used up has 0 left, and `ended_at` is the invoice's time.
 pub async fn record_use(
     tx: &mut TenantTx,

@@ -144,6 +144,35 @@ pub async fn schedule_many(
     Ok(())
 }
 
+/// Plans much work of one kind, or moves it to an earlier time; what is planned for an earlier one stays. Work that is
+/// leased may have looked already: it is planned anew.
+pub async fn schedule_earlier(
+    tx: &mut TenantTx,
+    kind: &str,
+    subjects: &[(Uuid, Timestamp)],
+) -> Result<(), DbError> {
+    if subjects.is_empty() {
+        return Ok(());
+    }
+    let (tenant, livemode) = tx.keys();
+    sqlx::query!(
+        "-- due_work::schedule_earlier
+        INSERT INTO due_work AS w (tenant_id, livemode, kind, subject_id, due_at)
+        SELECT $1, $2, $3, t.subject_id, t.due_at FROM unnest($4::uuid[], $5::timestamptz[]) AS t (subject_id, due_at)
+        ON CONFLICT (tenant_id, livemode, kind, subject_id) DO UPDATE
+            SET due_at = excluded.due_at, revision = w.revision + 1, attempts = 0, retry_at = NULL, leased_until = NULL, parked = false
+            WHERE w.due_at > excluded.due_at OR w.leased_until IS NOT NULL OR w.parked",
+        tenant,
+        livemode,
+        kind,
+        &subjects.iter().map(|subject| subject.0).collect::<Vec<_>>(),
+        &subjects.iter().map(|subject| subject.1.to_sqlx()).collect::<Vec<_>>() as &[jiff_sqlx::Timestamp],
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
 /// Removes work that has become needless.
 pub async fn cancel(tx: &mut TenantTx, kind: &str, subject_id: Uuid) -> Result<(), DbError> {
     cancel_many(tx, kind, &[subject_id]).await

@@ -20,7 +20,7 @@ pub struct Invoice {
     pub customer_id: CustomerId,
     /// For what; a one-off invoice has none.
     pub subscription_id: Option<SubscriptionId>,
-    /// `subscription`, `one_off`, `progressive` or `late_usage`.
+    /// `subscription`, `one_off`, `progressive`, `late_usage` or `reissue`.
     pub kind: String,
     /// The word of the state.
     pub status: String,

@@ -102,6 +102,46 @@ pub async fn mark(tx: &mut WriterTx, marks: &[(Scope, LateStretch, Timestamp)]) 
     Ok(())
 }
 
+/// Lists the marks of a subscription in order.
+pub async fn list(tx: &mut TenantTx, subscription: SubscriptionId) -> Result<Vec<LateStretch>, DbError> {
+    let (tenant, livemode) = tx.keys();
+    let rows = sqlx::query!(
+        "-- late_usage::list
+        SELECT item_id, period_start FROM late_usage
+        WHERE tenant_id = $1 AND livemode = $2 AND subscription_id = $3
+        ORDER BY item_id, period_start",
+        tenant,
+        livemode,
+        subscription.uuid(),
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    let of_row = rows.into_iter().map(|row| LateStretch {
+        subscription,
+        item: SubscriptionItemId::from_uuid(row.item_id),
+        period_start: row.period_start.to_jiff(),
+    });
+    Ok(of_row.collect())
+}
+
+/// Takes one mark away.
+pub async fn remove(tx: &mut TenantTx, stretch: LateStretch) -> Result<(), DbError> {
+    let (tenant, livemode) = tx.keys();
+    sqlx::query!(
+        "-- late_usage::remove
+        DELETE FROM late_usage
+        WHERE tenant_id = $1 AND livemode = $2 AND subscription_id = $3 AND item_id = $4 AND period_start = $5",
+        tenant,
+        livemode,
+        stretch.subscription.uuid(),
+        stretch.item.uuid(),
+        stretch.period_start.to_sqlx(),
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
 /// Takes the marks of subscriptions away and returns them in order.
 pub async fn take(tx: &mut TenantTx, subscriptions: &[SubscriptionId]) -> Result<Vec<LateStretch>, DbError> {
     let (tenant, livemode) = tx.keys();

@@ -217,7 +217,7 @@ pub async fn list(tx: &mut TenantTx, invoices: &[InvoiceId]) -> Result<Vec<LineI
 }
 
 /// Lists the fees in advance of items for service after an instant that were charged and not given back, neither by a line
-/// nor in full by credit notes.
+/// nor in full by credit notes, on invoices that no other one stands in the place of.
 pub async fn list_creditable(
     tx: &mut TenantTx,
     items: &[SubscriptionItemId],
@@ -244,6 +244,10 @@ pub async fn list_creditable(
                 WHERE n.tenant_id = l.tenant_id AND n.livemode = l.livemode AND n.line_item_id = l.id
                 HAVING sum(n.amount_minor) = l.amount_minor - l.discount_minor
             )
+            AND NOT EXISTS (
+                SELECT FROM invoice_corrections k
+                WHERE k.tenant_id = l.tenant_id AND k.livemode = l.livemode AND k.corrected_invoice_id = l.invoice_id
+            )
         ORDER BY l.id"#,
         tenant,
         livemode,
@@ -255,7 +259,7 @@ pub async fn list_creditable(
     Ok(rows.into_iter().map(LineItem::from).collect())
 }
 
-/// Lists every rating of one stretch of usage, oldest first.
+/// Lists every rating of one stretch of usage, oldest first; none of invoices that another one stands in the place of.
 pub async fn list_ratings(
     tx: &mut TenantTx,
     item: SubscriptionItemId,
@@ -271,6 +275,10 @@ pub async fn list_ratings(
         FROM line_items l
         LEFT JOIN prices p ON p.tenant_id = l.tenant_id AND p.livemode = l.livemode AND p.id = l.price_id
         WHERE l.tenant_id = $1 AND l.livemode = $2 AND l.item_id = $3 AND l.period_start = $4 AND l.kind IN ('usage', 'adjustment')
+            AND NOT EXISTS (
+                SELECT FROM invoice_corrections k
+                WHERE k.tenant_id = l.tenant_id AND k.livemode = l.livemode AND k.corrected_invoice_id = l.invoice_id
+            )
         ORDER BY l.price_id, l.revision"#,
         tenant,
         livemode,
@@ -332,7 +340,11 @@ pub async fn sum_advance(
         JOIN prices p ON p.tenant_id = l.tenant_id AND p.livemode = l.livemode AND p.id = l.price_id
         JOIN invoices i ON i.tenant_id = l.tenant_id AND i.livemode = l.livemode AND i.id = l.invoice_id
         WHERE l.tenant_id = $1 AND l.livemode = $2 AND l.item_id = $3 AND l.kind IN ('fee', 'credit') AND p.pay = 'advance'
-            AND i.status <> 'void' AND l.period_start >= $4 AND l.period_start < $5 AND p.plan_version_id = $6"#,
+            AND i.status <> 'void' AND l.period_start >= $4 AND l.period_start < $5 AND p.plan_version_id = $6
+            AND NOT EXISTS (
+                SELECT FROM invoice_corrections k
+                WHERE k.tenant_id = l.tenant_id AND k.livemode = l.livemode AND k.corrected_invoice_id = l.invoice_id
+            )"#,
         tenant,
         livemode,
         item.uuid(),

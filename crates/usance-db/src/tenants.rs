@@ -152,3 +152,11 @@ pub async fn any_exists(tx: &mut SystemTx) -> Result<bool, DbError> {
         .await?;
     Ok(found.is_some())
 }
+
+/// Lists all tenants, in the order of their ids.
+pub async fn list_ids(tx: &mut SystemTx) -> Result<Vec<TenantId>, DbError> {
+    let rows = sqlx::query!("-- tenants::list_ids\nSELECT tenant_id FROM tenants ORDER BY tenant_id")
+        .fetch_all(tx.connection())
+        .await?;
+    Ok(rows.into_iter().map(|row| TenantId::from_uuid(row.tenant_id)).collect())
+}

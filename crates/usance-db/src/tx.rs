@@ -7,10 +7,10 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tracing::Instrument;
-use usance_core::ids::TenantId;
+use usance_core::{ids::TenantId, ledger::Transfer};
 use uuid::Uuid;
 
-use crate::DbError;
+use crate::{DbError, ledger};
 
 /// How to reach the database.
 #[derive(Debug, Clone)]
@@ -84,18 +84,25 @@ impl Db {
 
     /// Begins a transaction that reaches the rows of one tenant and mode.
     pub async fn tenant(&self, scope: Scope) -> Result<TenantTx, DbError> {
-        let tx = self.begin("usance_app", Some(scope)).await?;
-        Ok(TenantTx { tx, scope })
+        let tx = self.begin("BEGIN", "usance_app", Some(scope)).await?;
+        Ok(TenantTx { tx, scope, transfers: Vec::new() })
+    }
+
+    /// Begins a transaction that sees the rows of one tenant and mode as they are now, and changes nothing.
+    pub async fn snapshot(&self, scope: Scope) -> Result<TenantTx, DbError> {
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        let tx = self.begin(begin, "usance_app", Some(scope)).await?;
+        Ok(TenantTx { tx, scope, transfers: Vec::new() })
     }
 
     /// Begins a transaction that reaches the ingest tables of all tenants.
     pub async fn writer(&self) -> Result<WriterTx, DbError> {
-        Ok(WriterTx { tx: self.begin("usance_writer", None).await? })
+        Ok(WriterTx { tx: self.begin("BEGIN", "usance_writer", None).await? })
     }
 
     /// Begins a transaction that finds tenants by key and work by time.
     pub async fn system(&self) -> Result<SystemTx, DbError> {
-        Ok(SystemTx { tx: self.begin("usance_system", None).await? })
+        Ok(SystemTx { tx: self.begin("BEGIN", "usance_system", None).await? })
     }
 
     /// Closes every connection.
@@ -107,12 +114,13 @@ impl Db {
     #[expect(clippy::disallowed_methods, reason = "the one place where a transaction begins")]
     async fn begin(
         &self,
+        statement: &'static str,
         role: &'static str,
         scope: Option<Scope>,
     ) -> Result<Transaction<'static, Postgres>, DbError> {
         let pool = self.pool.clone();
         // One round trip; what is written into it comes from our own types.
-        let statement = AssertSqlSafe(begin_statement(role, scope));
+        let statement = AssertSqlSafe(begin_statement(statement, role, scope));
         let begin = async move { Ok(pool.begin_with(statement).await?) };
         match tokio::spawn(begin.in_current_span()).await {
             Ok(result) => result,
@@ -121,13 +129,13 @@ impl Db {
     }
 }
 
-fn begin_statement(role: &str, scope: Option<Scope>) -> String {
+fn begin_statement(begin: &str, role: &str, scope: Option<Scope>) -> String {
     match scope {
         Some(Scope { tenant, livemode }) => format!(
-            "BEGIN; SELECT set_config('role', '{role}', true), set_config('app.tenant_id', '{}', true), set_config('app.livemode', '{livemode}', true)",
+            "{begin}; SELECT set_config('role', '{role}', true), set_config('app.tenant_id', '{}', true), set_config('app.livemode', '{livemode}', true)",
             tenant.uuid(),
         ),
-        None => format!("BEGIN; SELECT set_config('role', '{role}', true){PLANNING}"),
+        None => format!("{begin}; SELECT set_config('role', '{role}', true){PLANNING}"),
     }
 }
 
@@ -156,6 +164,7 @@ async fn set_context(
 pub struct TenantTx {
     tx: Transaction<'static, Postgres>,
     scope: Scope,
+    transfers: Vec<Transfer>,
 }
 
 impl TenantTx {
@@ -164,9 +173,15 @@ impl TenantTx {
         self.scope
     }
 
-    /// Makes the changes durable.
-    pub async fn commit(self) -> Result<(), DbError> {
+    /// Writes the transfers that were posted, and makes all changes durable.
+    pub async fn commit(mut self) -> Result<(), DbError> {
+        ledger::flush(&mut self).await?;
         Ok(self.tx.commit().await?)
+    }
+
+    /// The transfers that are written at the commit.
+    pub(crate) fn transfers(&mut self) -> &mut Vec<Transfer> {
+        &mut self.transfers
     }
 
     /// Goes on in the other mode of the same tenant: registration writes the keys of both.
@@ -175,10 +190,27 @@ impl TenantTx {
         set_context(&mut self.tx, "usance_app", Some(self.scope)).await
     }
 
-    /// Takes the tenant's catalogue for itself until the transaction ends: no usage event is resolved meanwhile.
+    /// Takes the tenant's catalogue for itself until the transaction ends: no usage event is resolved and nothing is
+    /// billed meanwhile.
     pub async fn lock_catalog(&mut self) -> Result<(), DbError> {
-        let slot = catalog_slot(self.scope);
-        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(slot).execute(&mut *self.tx).await?;
+        sqlx::query("SELECT pg_advisory_xact_lock(seat) FROM unnest($1::bigint[]) AS seat")
+            .bind(&catalog_seats(self.scope)[..])
+            .execute(&mut *self.tx)
+            .await?;
+        Ok(())
+    }
+
+    /// Takes one seat of the tenant's catalogue until the transaction ends: no usage event is resolved and nothing else
+    /// changes the catalogue meanwhile, but other billing runs may hold the other seats. In such a transaction the
+    /// catalogue must not be locked as a whole.
+    pub async fn lock_billing_seat(&mut self) -> Result<(), DbError> {
+        let seats = catalog_seats(self.scope);
+        let free =
+            "SELECT seat FROM unnest($1::bigint[]) AS seat WHERE pg_try_advisory_xact_lock(seat) LIMIT 1";
+        if sqlx::query(free).bind(&seats[..]).fetch_optional(&mut *self.tx).await?.is_none() {
+            let any = "SELECT pg_advisory_xact_lock(($1::bigint[])[1 + pg_backend_pid() % cardinality($1::bigint[])])";
+            sqlx::query(any).bind(&seats[..]).execute(&mut *self.tx).await?;
+        }
         Ok(())
     }
 
@@ -215,11 +247,11 @@ impl WriterTx {
 
     /// Holds the catalogues of these tenants still until the transaction ends; other writers may do the same.
     pub async fn share_catalogs(&mut self, scopes: impl Iterator<Item = Scope>) -> Result<(), DbError> {
-        let mut slots: Vec<i64> = scopes.map(catalog_slot).collect();
-        slots.sort_unstable();
-        slots.dedup();
-        sqlx::query("SELECT pg_advisory_xact_lock_shared(slot) FROM unnest($1::bigint[]) AS slot")
-            .bind(&slots)
+        let mut seats: Vec<i64> = scopes.flat_map(catalog_seats).collect();
+        seats.sort_unstable();
+        seats.dedup();
+        sqlx::query("SELECT pg_advisory_xact_lock_shared(seat) FROM unnest($1::bigint[]) AS seat")
+            .bind(&seats)
             .execute(&mut *self.tx)
             .await?;
         Ok(())
@@ -233,7 +265,7 @@ impl WriterTx {
     /// Goes on in the same transaction with the rights of one tenant and mode.
     pub async fn into_tenant(mut self, scope: Scope) -> Result<TenantTx, DbError> {
         self.enter_tenant(scope).await?;
-        Ok(TenantTx { tx: self.tx, scope })
+        Ok(TenantTx { tx: self.tx, scope, transfers: Vec::new() })
     }
 
     /// Returns to the writer's role.
@@ -260,10 +292,15 @@ impl SystemTx {
 
 /// Tenants share a bounded number of lock slots, because a transaction may hold only so many locks.
 const CATALOG_SLOTS: u128 = 64;
-/// Keeps the slots apart from other advisory locks of the same database.
-const CATALOG_SLOT_BASE: i64 = 0x7573_616e_6365_0000;
+/// Billing runs of one tenant that may work at the same time. Who resolves events or changes the catalogue takes all
+/// seats, in order.
+const CATALOG_SEATS: usize = 4;
+/// Keeps the seats apart from other advisory locks of the same database.
+const CATALOG_SEAT_BASE: i64 = 0x7573_616e_6365_0000;
 
-fn catalog_slot(scope: Scope) -> i64 {
-    let slot = scope.tenant.uuid().as_u128() % CATALOG_SLOTS;
-    CATALOG_SLOT_BASE + i64::try_from(slot).unwrap_or_default()
+fn catalog_seats(scope: Scope) -> [i64; CATALOG_SEATS] {
+    let slot = usize::try_from(scope.tenant.uuid().as_u128() % CATALOG_SLOTS).unwrap_or_default();
+    std::array::from_fn(|seat| {
+        CATALOG_SEAT_BASE + i64::try_from(slot * CATALOG_SEATS + seat).unwrap_or_default()
+    })
 }

@@ -12,25 +12,62 @@ const PROBLEM: &str = "#/components/schemas/ProblemView";
 
 /// Why money is given back.
 const REASONS: &[&str] = &["duplicate", "fraudulent", "order_change", "product_unsatisfactory", "other"];
+/// How long a billing period is.
+const INTERVALS: &[&str] = &["day", "week", "month", "quarter", "year"];
+const ALIGNMENTS: &[&str] = &["calendar", "anniversary"];
+const PRORATIONS: &[&str] = &["day_exclusive_end", "day_inclusive", "second", "none"];
+const FIRST_TIER_FLAT: &[&str] = &["charge", "skip"];
+const COUPON_ORDERS: &[&str] = &["percent_before_fixed", "as_applied", "pro_rata_on_remaining"];
+const LATE_USAGE: &[&str] = &["next_invoice", "credit_note_and_reissue"];
+const AGGREGATIONS: &[&str] =
+    &["count", "sum", "max", "min", "average", "unique_count", "latest", "weighted_sum"];
+const CHARGE_MODELS: &[&str] = &[
+    "flat",
+    "per_unit",
+    "graduated",
+    "volume",
+    "package",
+    "percentage",
+    "graduated_percentage",
+    "dynamic",
+    "seat",
+    "curve",
+];
 /// The words of a schema's field.
-const WORDS: [(&str, &str, &[&str]); 17] = [
+const WORDS: [(&str, &str, &[&str]); 33] = [
     ("AddPaymentMethod", "type", &["card", "bank_transfer", "paypal", "wallet"]),
     ("CorrectionBody", "action", &["void", "amend"]),
+    ("CreateAddOn", "alignment", ALIGNMENTS),
+    ("CreateAddOn", "first_tier_flat", FIRST_TIER_FLAT),
+    ("CreateAddOn", "interval", INTERVALS),
+    ("CreateAddOn", "proration", PRORATIONS),
     ("CreateCoupon", "duration", &["once", "repeating", "forever"]),
     ("CreateCreditNote", "reason", REASONS),
     ("CreateCreditNote", "settle", &["refund", "balance"]),
-    ("CreateMeter", "aggregation", &["count", "sum", "max", "unique_count", "latest"]),
-    ("CreatePlan", "alignment", &["calendar", "anniversary"]),
-    ("CreatePlan", "interval", &["day", "week", "month", "quarter", "year"]),
+    ("CreateMeter", "aggregation", AGGREGATIONS),
+    ("CreatePlan", "alignment", ALIGNMENTS),
+    ("CreatePlan", "coupon_order", COUPON_ORDERS),
+    ("CreatePlan", "first_tier_flat", FIRST_TIER_FLAT),
+    ("CreatePlan", "interval", INTERVALS),
+    ("CreatePlan", "late_usage", LATE_USAGE),
+    ("CreatePlan", "proration", PRORATIONS),
     ("CreateRefund", "reason", REASONS),
     ("DunningBody", "final_action", &["cancel", "mark_unpaid"]),
     ("EntitlementBody", "reset", &["hour", "day", "month", "period", "never"]),
     ("EntitlementBody", "window", &["fixed", "sliding"]),
-    ("PriceBody", "charge_model", &["flat", "per_unit", "graduated", "volume", "package"]),
+    ("PriceBody", "charge_model", CHARGE_MODELS),
     ("PriceBody", "pay", &["advance", "arrears"]),
     ("ResultView", "status", &["accepted", "replayed", "unbilled", "conflict", "rejected"]),
-    ("UpdateTenant", "coupon_order", &["percent_before_fixed", "as_applied", "pro_rata_on_remaining"]),
-    ("UpdateTenant", "late_usage", &["next_invoice", "credit_note_and_reissue"]),
+    ("UpdateAddOn", "alignment", ALIGNMENTS),
+    ("UpdateAddOn", "first_tier_flat", FIRST_TIER_FLAT),
+    ("UpdateAddOn", "interval", INTERVALS),
+    ("UpdateAddOn", "proration", PRORATIONS),
+    ("UpdatePlan", "alignment", ALIGNMENTS),
+    ("UpdatePlan", "first_tier_flat", FIRST_TIER_FLAT),
+    ("UpdatePlan", "interval", INTERVALS),
+    ("UpdatePlan", "proration", PRORATIONS),
+    ("UpdateTenant", "coupon_order", COUPON_ORDERS),
+    ("UpdateTenant", "late_usage", LATE_USAGE),
 ];
 /// The words of a query parameter.
 const QUERY_WORDS: [(&str, &[&str]); 3] = [

@@ -64,7 +64,7 @@ fn status(code: Code) -> StatusCode {
     match code {
         Code::MalformedJson => StatusCode::BAD_REQUEST,
         Code::Unauthorized => StatusCode::UNAUTHORIZED,
-        Code::PaymentDeclined => StatusCode::PAYMENT_REQUIRED,
+        Code::PaymentDeclined | Code::DebtLimitExceeded => StatusCode::PAYMENT_REQUIRED,
         Code::Forbidden => StatusCode::FORBIDDEN,
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -99,7 +99,8 @@ fn status(code: Code) -> StatusCode {
         | Code::PaymentNotRefundable
         | Code::InvoiceNotCreditable
         | Code::CreditNoteTooLarge
-        | Code::RefundTooLarge => StatusCode::CONFLICT,
+        | Code::RefundTooLarge
+        | Code::HoldNotOpen => StatusCode::CONFLICT,
         Code::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Code::InvalidField

@@ -102,6 +102,7 @@ fn routes() -> OpenApiRouter<HttpState> {
         .routes(routes!(api::invoices::mark_invoice_uncollectible))
         .routes(routes!(api::payments::list_payments))
         .merge(credits())
+        .merge(prepaid())
         .merge(commercial_terms())
         .merge(selling());
     OpenApiRouter::with_openapi(Description::openapi())
@@ -137,6 +138,22 @@ fn credits() -> OpenApiRouter<HttpState> {
         .routes(routes!(api::refunds::list_refunds))
         .routes(routes!(api::refunds::get_refund))
         .routes(routes!(api::credit_balances::get_credit_balance))
+}
+
+/// What customers pay before they use.
+fn prepaid() -> OpenApiRouter<HttpState> {
+    OpenApiRouter::new()
+        .routes(routes!(api::wallets::get_customer_wallet))
+        .routes(routes!(api::wallets::get_wallet, api::wallets::update_wallet))
+        .routes(routes!(api::wallets::create_grant))
+        .routes(routes!(api::wallets::create_debit))
+        .routes(routes!(api::wallets::create_top_up))
+        .routes(routes!(api::wallets::list_wallet_entries))
+        .routes(routes!(api::holds::create_hold))
+        .routes(routes!(api::holds::get_hold))
+        .routes(routes!(api::holds::settle_hold))
+        .routes(routes!(api::holds::extend_hold))
+        .routes(routes!(api::holds::release_hold))
 }
 
 /// What a tenant sets once for all of its invoices.

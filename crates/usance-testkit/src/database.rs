@@ -3,9 +3,12 @@
 use std::{
     str::FromStr,
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, postgres::PgConnectOptions};
+use usance_app::check::{self, Report};
+use usance_db::{Db, DbSettings};
 
 /// Where the tests find their PostgreSQL.
 pub const DATABASE_URL_VARIABLE: &str = "USANCE_TEST_DATABASE_URL";
@@ -21,6 +24,11 @@ pub async fn create_database(url: &str, name: &str, template: Option<&str>) -> a
     Ok(())
 }
 
+fn fresh_name() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
 /// A database of its own for one test.
 #[derive(Debug, Clone)]
 pub struct TestDatabase {
@@ -30,15 +38,23 @@ pub struct TestDatabase {
 impl TestDatabase {
     /// Clones the template.
     pub async fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
         #[expect(clippy::disallowed_methods, reason = "the test runner's wrapper says where PostgreSQL is")]
         let template = std::env::var(DATABASE_URL_VARIABLE).unwrap_or_else(|_| {
             panic!("{DATABASE_URL_VARIABLE} is not set: run the tests with scripts/test")
         });
-        let name = format!("test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = fresh_name();
         let admin = template.replace(TEMPLATE_DATABASE, "postgres");
         create_database(&admin, &name, Some(TEMPLATE_DATABASE)).await.unwrap();
         Self { url: template.replace(TEMPLATE_DATABASE, &name) }
+    }
+
+    /// A copy as it is now; nobody may be connected to it.
+    pub async fn copy(&self) -> Self {
+        let (_, own) = self.url.rsplit_once('/').unwrap();
+        let own = own.split('?').next().unwrap();
+        let fresh = fresh_name();
+        create_database(&self.url.replace(own, "postgres"), &fresh, Some(own)).await.unwrap();
+        Self { url: self.url.replace(own, &fresh) }
     }
 
     /// A database that is there already, with the schema of this version.
@@ -113,5 +129,20 @@ impl TestDatabase {
             )
         ) wrong";
         assert_eq!(self.count(counted).await, 0, "no bucket counts more events than there are");
+        let report = self.check().await;
+        assert!(report.violations.is_empty(), "{:#?}", report.violations);
+    }
+
+    /// What `usance check` finds.
+    pub async fn check(&self) -> Report {
+        let limits = DbSettings {
+            connections_max: 1,
+            acquire_timeout: Duration::from_secs(30),
+            statement_timeout: Duration::from_mins(5),
+        };
+        let db = Db::connect(self.url(), &limits).unwrap();
+        let report = check::check(&db).await.unwrap();
+        db.close().await;
+        report
     }
 }

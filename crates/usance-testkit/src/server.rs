@@ -35,7 +35,15 @@ impl TestServer {
 
     /// Starts a server with changed settings.
     pub async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
-        let database = TestDatabase::new().await;
+        Self::start_at(TestDatabase::new().await, change).await
+    }
+
+    /// Starts another server on a database that has one.
+    pub async fn start_on(database: &TestDatabase) -> Self {
+        Self::start_at(database.clone(), |_| {}).await
+    }
+
+    async fn start_at(database: TestDatabase, change: impl FnOnce(&mut Settings)) -> Self {
         let flags = vec![
             ("listen", "127.0.0.1:0".to_owned()),
             ("database_url", database.url().to_owned()),

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use jiff::{Timestamp, tz::TimeZone};
 use rust_decimal::Decimal;
+use serde_json::json;
 use usance_core::{
+    decimal::decimal_text,
     fraction::Fraction,
     ids::SubscriptionItemId,
     money::Money,
@@ -13,7 +15,7 @@ use usance_core::{
     subscription::Fees,
 };
 use usance_db::{
-    TenantTx,
+    TenantTx, credit_notes,
     line_items::{self, LineItem},
 };
 
@@ -31,6 +33,14 @@ pub(super) struct CreditRequest {
     pub(super) after: Timestamp,
 }
 
+/// A fee in advance.
+#[derive(Debug, Clone)]
+pub(super) struct Charge {
+    line: LineItem,
+    /// What credit notes took of it, in minor units.
+    credited_minor: i64,
+}
+
 /// What of a service is not rendered.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Unused {
@@ -41,32 +51,36 @@ pub(super) struct Unused {
 }
 
 /// Finds the charges that each request may give back, in the order of the requests.
-pub(super) async fn collect(tx: &mut TenantTx, requests: &[CreditRequest]) -> Result<Vec<Vec<LineItem>>> {
+pub(super) async fn collect(tx: &mut TenantTx, requests: &[CreditRequest]) -> Result<Vec<Vec<Charge>>> {
     let Some(earliest) = requests.iter().map(|request| request.after).min() else { return Ok(Vec::new()) };
     let items: Vec<_> = requests.iter().map(|request| request.item).collect();
-    let mut charges: HashMap<SubscriptionItemId, Vec<LineItem>> = HashMap::new();
-    for line in line_items::list_creditable(tx, &items, earliest).await? {
+    let lines = line_items::list_creditable(tx, &items, earliest).await?;
+    let ids: Vec<_> = lines.iter().map(|line| line.id).collect();
+    let credited: HashMap<_, _> = credit_notes::sum_by_line(tx, &ids).await?.into_iter().collect();
+    let mut charges: HashMap<SubscriptionItemId, Vec<Charge>> = HashMap::new();
+    for line in lines {
+        let credited_minor = credited.get(&line.id).copied().unwrap_or_default();
         if let Some(item) = line.item_id {
-            charges.entry(item).or_default().push(line);
+            charges.entry(item).or_default().push(Charge { line, credited_minor });
         }
     }
     let of_request = |request: &CreditRequest| {
-        let lines = charges.get(&request.item).cloned().unwrap_or_default();
-        lines.into_iter().filter(|line| request.after < line.period.end).collect()
+        let charges = charges.get(&request.item).cloned().unwrap_or_default();
+        charges.into_iter().filter(|charge| request.after < charge.line.period.end).collect()
     };
     Ok(requests.iter().map(of_request).collect())
 }
 
 /// The lines that give back what of the charges was not used, at the tax rates of the charge.
 pub(super) fn lines(
-    charges: &[LineItem],
+    charges: &[Charge],
     offer: &Offer,
     unused: Unused,
     fees: Fees,
     time_zone: &TimeZone,
 ) -> Result<Vec<LineDraft>> {
-    let by_seat = |line: &LineItem| {
-        let price = offer.prices.iter().find(|price| Some(price.price.id) == line.price_id);
+    let by_seat = |charge: &Charge| {
+        let price = offer.prices.iter().find(|price| Some(price.price.id) == charge.line.price_id);
         price.is_some_and(super::offers::OfferPrice::is_by_seat)
     };
     let mut lines = Vec::new();
@@ -77,7 +91,7 @@ pub(super) fn lines(
 }
 
 fn credit(
-    charge: &LineItem,
+    Charge { line: charge, credited_minor }: &Charge,
     offer: &Offer,
     unused: Unused,
     time_zone: &TimeZone,
@@ -92,7 +106,8 @@ fn credit(
     let exact = if discount == 0 { -gross.exact } else { amount.to_decimal() };
     let position = offer.prices.iter().find(|price| Some(price.price.id) == charge.price_id);
     let rest = Period { start: unused.from.max(charge.period.start), end: charge.period.end };
-    Ok(Some(LineDraft {
+    let left = charge.amount_minor - charge.discount_minor - credited_minor;
+    let line = LineDraft {
         subscription: charge.subscription_id,
         item: charge.item_id,
         price: charge.price_id,
@@ -104,7 +119,29 @@ fn credit(
         credited: Some(charge.id),
         place: (position.map_or(0, |price| price.price.position), 0),
         ..LineDraft::new("credit", rest, amount, exact)
-    }))
+    };
+    Ok(Some(limited(line, Money::new(left, offer.currency))))
+}
+
+/// What is given back is at most what no credit note has taken of the charge.
+fn limited(line: LineDraft, left: Money) -> LineDraft {
+    let wanted = -line.amount.minor();
+    let given = wanted.clamp(left.minor().min(0), left.minor().max(0));
+    if given == wanted {
+        return line;
+    }
+    let given = Money::new(given, left.currency());
+    let text = decimal_text(given.to_decimal());
+    LineDraft {
+        quantity: Decimal::ONE,
+        amount: Money::new(-given.minor(), given.currency()),
+        exact: -given.to_decimal(),
+        arithmetic: json!([
+            { "kind": "left", "from": null, "up_to": null, "quantity": "1", "unit": text, "amount": text },
+        ]),
+        share: None,
+        ..line
+    }
 }
 
 /// The part of a charge's discount that goes with its unused part, rounded half-up.

@@ -3,29 +3,23 @@
 use std::collections::{HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
-use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use usance_core::{
-    discount::CouponOrder,
-    ids::{
-        CreditBalanceEntryId, CustomerId, InvoiceId, LineItemId, OutboxEventId, PriceId, SubscriptionId,
-        SubscriptionItemId,
-    },
+    ids::{CreditBalanceEntryId, CustomerId, DiscountId, InvoiceId, LineItemId, OutboxEventId},
     invoice::{
-        InvoiceTerms, InvoiceTotals, LineTotal, TaxBehavior, TaxRate,
+        InvoiceTerms, InvoiceTotals, LineTotal, TaxBehavior,
         state::{InvoiceCommand, InvoiceStatus, transition},
     },
-    money::{Currency, Money},
-    period::Period,
+    money::Currency,
 };
 use usance_db::{
     TenantTx,
     credit_balances::{self, CreditBalanceEntry},
-    customers::Customer,
+    customers::{self, Customer},
     discounts::{self, Discount, DiscountUse},
     due_work, invoices,
     invoices::Invoice,
-    line_items::{self, EventSet, LineItem},
+    line_items::{self, LineItem},
     outbox, payment_methods,
     tenant_profiles::{self, TenantProfile},
 };
@@ -34,81 +28,15 @@ use crate::{
     Cx,
     billing::parties::parties,
     error::{Code, Error, Result},
+    ledger,
     tax::{self, CustomerTax},
     work,
 };
 
-use super::totals::{coupon, taxes_json, total_lines};
-
-/// An invoice before discounts and taxes.
-#[derive(Debug)]
-pub(crate) struct Draft<'a> {
-    pub(crate) id: InvoiceId,
-    pub(crate) kind: &'static str,
-    pub(crate) customer: &'a Customer,
-    pub(crate) subscription: Option<SubscriptionId>,
-    pub(crate) period: Period,
-    /// In the tenant's time.
-    pub(crate) at: Timestamp,
-    pub(crate) coupon_order: CouponOrder,
-    pub(crate) memo: String,
-    /// It stays a draft until somebody finalizes it.
-    pub(crate) keep: bool,
-    pub(crate) lines: Vec<LineDraft>,
-}
-
-/// A line before discounts and taxes.
-#[derive(Debug, Clone)]
-pub(crate) struct LineDraft {
-    pub(crate) kind: &'static str,
-    pub(crate) subscription: Option<SubscriptionId>,
-    pub(crate) item: Option<SubscriptionItemId>,
-    pub(crate) price: Option<PriceId>,
-    pub(crate) description: String,
-    pub(crate) period: Period,
-    pub(crate) quantity: Decimal,
-    pub(crate) amount: Money,
-    pub(crate) exact: Decimal,
-    /// The steps that sum to the price of a full period.
-    pub(crate) arithmetic: Value,
-    /// The part of a full period that is charged.
-    pub(crate) share: Option<String>,
-    pub(crate) events: Option<EventSet>,
-    /// The customer's, if absent.
-    pub(crate) rates: Option<Vec<TaxRate>>,
-    pub(crate) credited: Option<LineItemId>,
-    pub(crate) revision: i32,
-    /// Where it stands on the invoice.
-    pub(crate) place: (i16, i16),
-}
-
-impl LineDraft {
-    /// A line of quantity 1 that nothing more is known of.
-    pub(crate) fn new(kind: &'static str, period: Period, amount: Money, exact: Decimal) -> Self {
-        Self {
-            kind,
-            subscription: None,
-            item: None,
-            price: None,
-            description: String::new(),
-            period,
-            quantity: Decimal::ONE,
-            amount,
-            exact,
-            arithmetic: json!([]),
-            share: None,
-            events: None,
-            rates: None,
-            credited: None,
-            revision: 0,
-            place: (i16::MAX, 1),
-        }
-    }
-
-    pub(super) fn is_discountable(&self) -> bool {
-        !matches!(self.kind, "credit" | "progressive" | "adjustment")
-    }
-}
+use super::{
+    Draft, LineDraft,
+    totals::{coupon, taxes_json, total_lines},
+};
 
 /// What all invoices of a run share.
 struct Run<'a> {
@@ -123,10 +51,13 @@ struct Run<'a> {
 /// What a run writes.
 #[derive(Default)]
 struct Written {
-    invoices: Vec<Invoice>,
+    drafts: Vec<Invoice>,
+    /// Without numbers yet.
+    issued: Vec<Invoice>,
     lines: Vec<LineItem>,
     uses: Vec<(InvoiceId, Vec<DiscountUse>)>,
     entries: Vec<CreditBalanceEntry>,
+    created: Vec<(&'static str, Value)>,
 }
 
 /// Makes the invoices of drafts: finalized at once, or kept as drafts for the tenant's grace period if they hold usage.
@@ -136,36 +67,22 @@ pub(crate) async fn issue_many(cx: &Cx, tx: &mut TenantTx, drafts: Vec<Draft<'_>
     }
     let mut run = Run::load(cx, tx, &drafts).await?;
     let mut written = Written::default();
-    let mut kept = HashSet::new();
     for draft in drafts {
         let keep = draft.keep;
-        let (invoice, lines, uses) = run.total_draft(tx, draft).await?;
+        let (mut invoice, lines, uses) = run.total_draft(tx, draft).await?;
+        written.created.push(("invoice.created", reference(&invoice)));
         written.lines.extend(lines);
         if !uses.is_empty() {
             written.uses.push((invoice.id, uses));
         }
         if keep || invoice.finalize_at.is_some() {
-            kept.insert(invoice.id);
+            written.drafts.push(invoice);
+        } else {
+            written.entries.extend(run.settle(&mut invoice)?);
+            written.issued.push(invoice);
         }
-        written.invoices.push(invoice);
     }
-    let created = written.invoices.iter().map(|it| ("invoice.created", reference(it))).collect();
-    let (drafts, mut final_ones): (Vec<_>, Vec<_>) =
-        written.invoices.into_iter().partition(|invoice| kept.contains(&invoice.id));
-    announce_many(cx, tx, created).await?;
-    run.finalize(tx, &mut final_ones, &mut written.entries).await?;
-    let later: Vec<_> =
-        drafts.iter().filter_map(|invoice| Some((invoice.id.uuid(), invoice.finalize_at?))).collect();
-    due_work::schedule_many(tx, work::Kind::FinalizeInvoice.as_str(), &later).await?;
-    written.invoices = drafts;
-    written.invoices.extend(final_ones);
-    invoices::insert_many(tx, &written.invoices).await?;
-    line_items::insert_many(tx, &written.lines).await?;
-    for (invoice, uses) in &written.uses {
-        discounts::insert_uses(tx, *invoice, uses).await?;
-    }
-    credit_balances::insert_many(tx, &written.entries).await?;
-    run.follow_up(tx, &written.invoices).await
+    run.write(tx, written).await
 }
 
 /// Gives a draft its number and makes it due.
@@ -177,15 +94,18 @@ pub(crate) async fn finalize_draft(
     at: Timestamp,
 ) -> Result<()> {
     let mut run = Run::load_for(cx, tx, &[customer]).await?;
-    let mut entries = Vec::new();
     invoice.finalize_at = None;
     // A draft is finalized when it is, not when it was drafted.
     invoice.finalized_at = Some(at);
     invoice.parties = parties(&run.profile, customer);
-    run.finalize(tx, std::slice::from_mut(invoice), &mut entries).await?;
+    let entry = run.settle(invoice)?;
+    ledger::change_balances(tx, entry.as_slice()).await?;
+    let issued = std::slice::from_mut(invoice);
+    run.follow_up(tx, issued).await?;
+    run.number(tx, issued).await?;
     invoices::update(tx, invoice).await?;
-    credit_balances::insert_many(tx, &entries).await?;
-    run.follow_up(tx, std::slice::from_ref(invoice)).await
+    ledger::post_issued(tx, std::slice::from_ref(invoice))?;
+    announce_many(cx, tx, finalized(std::slice::from_ref(invoice)).collect()).await
 }
 
 /// Computes a draft again from its lines.
@@ -205,12 +125,13 @@ pub(crate) async fn rewrite_draft(
     if uses.is_empty() { Ok(()) } else { Ok(discounts::insert_uses(tx, invoice.id, &uses).await?) }
 }
 
-/// Gives back what an invoice took of its customer's discounts.
-pub(crate) async fn restore_discounts(tx: &mut TenantTx, invoice: InvoiceId) -> Result<()> {
-    for it in discounts::take_uses(tx, invoice).await? {
+/// Gives back what an invoice took of its customer's discounts, and returns which.
+pub(crate) async fn restore_discounts(tx: &mut TenantTx, invoice: InvoiceId) -> Result<Vec<DiscountId>> {
+    let uses = discounts::take_uses(tx, invoice).await?;
+    for it in &uses {
         discounts::restore(tx, it.discount, it.periods, it.fixed_minor).await?;
     }
-    Ok(())
+    Ok(uses.into_iter().map(|it| it.discount).collect())
 }
 
 impl<'a> Run<'a> {
@@ -221,19 +142,18 @@ impl<'a> Run<'a> {
 
     async fn load_for(cx: &'a Cx, tx: &mut TenantTx, customers: &[&Customer]) -> Result<Self> {
         let ids: Vec<CustomerId> = customers.iter().map(|customer| customer.id).collect();
-        let currencies: HashSet<&str> = customers.iter().map(|customer| customer.currency.as_str()).collect();
-        let mut balances = HashMap::new();
-        for currency in currencies {
-            let found = credit_balances::lock_many(tx, &ids, currency).await?;
-            balances.extend(found.into_iter().map(|(id, minor)| ((id, currency.to_owned()), minor)));
-        }
+        let discounted = discounts::list_owners(tx, &ids).await?;
+        let mut owners = credit_balances::list_owners(tx, &ids).await?;
+        owners.extend(&discounted);
+        // Another run may bill another subscription of theirs: what is left is read once nobody else can take it.
+        customers::lock_many(tx, &owners).await?;
         Ok(Self {
             cx,
             profile: tenant_profiles::get(tx).await?,
             taxes: HashMap::new(),
-            discounted: discounts::list_owners(tx, &ids).await?.into_iter().collect(),
+            discounted: discounted.into_iter().collect(),
             payable: payment_methods::list_owners(tx, &ids).await?.into_iter().collect(),
-            balances,
+            balances: credit_balances::list_many(tx, &owners).await?,
         })
     }
 
@@ -256,10 +176,13 @@ impl<'a> Run<'a> {
         let tax = self.tax_of(tx, customer).await?;
         let currency = Currency::parse(&customer.currency)
             .map_err(|_| Error::Internal("a stored currency cannot be read"))?;
-        let active = match draft.subscription.filter(|_| self.discounted.contains(&customer.id)) {
+        let mut active = match draft.subscription.filter(|_| self.discounted.contains(&customer.id)) {
             Some(subscription) => discounts::list_active(tx, customer.id, subscription).await?,
             None => Vec::new(),
         };
+        if let Some(only) = &draft.discounts {
+            active.retain(|discount| only.contains(&discount.id));
+        }
         let coupons = active.iter().map(|discount| coupon(discount, currency)).collect::<Result<Vec<_>>>()?;
         let terms = InvoiceTerms {
             tax_behavior: tax.behavior(),
@@ -311,44 +234,22 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Numbers drafts, takes what the customers' balances pay, and settles what nothing is owed for.
-    async fn finalize(
-        &mut self,
-        tx: &mut TenantTx,
-        drafts: &mut [Invoice],
-        entries: &mut Vec<CreditBalanceEntry>,
-    ) -> Result<()> {
-        if drafts.is_empty() {
-            return Ok(());
-        }
-        let count = i64::try_from(drafts.len()).unwrap_or(i64::MAX);
-        let first = invoices::take_sequence(tx, count).await? - count + 1;
+    /// Finalizes a draft but for its number: the customer's balance pays what it can, and nothing owed is paid.
+    fn settle(&mut self, invoice: &mut Invoice) -> Result<Option<CreditBalanceEntry>> {
+        apply(invoice, InvoiceCommand::Finalize, Code::InvoiceNotDraft)?;
         let terms = SignedDuration::from_hours(24 * i64::from(self.profile.payment_terms_days));
-        let mut events = Vec::with_capacity(drafts.len());
-        for (sequence, invoice) in (first..).zip(drafts) {
-            apply(invoice, InvoiceCommand::Finalize, Code::InvoiceNotDraft)?;
-            let at = invoice.finalized_at.unwrap_or(invoice.created_at);
-            invoice.sequence = Some(sequence);
-            invoice.number = Some(format!("{}-{sequence:06}", self.profile.invoice_number_prefix));
-            invoice.finalized_at = Some(at);
-            invoice.due_at = Some(at.saturating_add(terms).unwrap_or(at));
-            self.settle_by_balance(invoice, at, entries);
-            events.push(("invoice.finalized", reference(invoice)));
-            if invoice.amount_due_minor() == 0 {
-                apply(invoice, InvoiceCommand::Pay, Code::InvoiceNotPayable)?;
-                invoice.paid_at = Some(at);
-                events.push(("invoice.paid", reference(invoice)));
-            }
+        let at = invoice.finalized_at.unwrap_or(invoice.created_at);
+        invoice.finalized_at = Some(at);
+        invoice.due_at = Some(at.saturating_add(terms).unwrap_or(at));
+        let entry = self.settle_by_balance(invoice, at);
+        if invoice.amount_due_minor() == 0 {
+            apply(invoice, InvoiceCommand::Pay, Code::InvoiceNotPayable)?;
+            invoice.paid_at = Some(at);
         }
-        announce_many(self.cx, tx, events).await
+        Ok(entry)
     }
 
-    fn settle_by_balance(
-        &mut self,
-        invoice: &mut Invoice,
-        at: Timestamp,
-        entries: &mut Vec<CreditBalanceEntry>,
-    ) {
+    fn settle_by_balance(&mut self, invoice: &mut Invoice, at: Timestamp) -> Option<CreditBalanceEntry> {
         let balance = self.balances.entry((invoice.customer_id, invoice.currency.clone())).or_default();
         let (change, reason) = if invoice.total_minor < 0 {
             (-invoice.total_minor, "negative_invoice")
@@ -356,11 +257,11 @@ impl<'a> Run<'a> {
             (-invoice.total_minor.min((*balance).max(0)), "applied_to_invoice")
         };
         if change == 0 {
-            return;
+            return None;
         }
         *balance += change;
         invoice.balance_applied_minor = (-change).max(0);
-        entries.push(CreditBalanceEntry {
+        Some(CreditBalanceEntry {
             id: CreditBalanceEntryId::from_uuid(self.cx.app.ids.next()),
             customer_id: invoice.customer_id,
             currency: invoice.currency.clone(),
@@ -369,7 +270,39 @@ impl<'a> Run<'a> {
             invoice_id: Some(invoice.id),
             credit_note_id: None,
             created_at: at,
-        });
+        })
+    }
+
+    /// Stores a run. The numbers come as late as possible: whoever has taken some lets other runs of the tenant wait.
+    async fn write(&self, tx: &mut TenantTx, mut written: Written) -> Result<()> {
+        line_items::insert_many(tx, &written.lines).await?;
+        for (invoice, uses) in &written.uses {
+            discounts::insert_uses(tx, *invoice, uses).await?;
+        }
+        ledger::change_balances(tx, &written.entries).await?;
+        let later: Vec<_> =
+            written.drafts.iter().filter_map(|it| Some((it.id.uuid(), it.finalize_at?))).collect();
+        due_work::schedule_many(tx, work::Kind::FinalizeInvoice.as_str(), &later).await?;
+        self.follow_up(tx, &written.issued).await?;
+        self.number(tx, &mut written.issued).await?;
+        ledger::post_issued(tx, &written.issued)?;
+        let events = written.created.into_iter().chain(finalized(&written.issued)).collect();
+        announce_many(self.cx, tx, events).await?;
+        written.drafts.extend(written.issued);
+        Ok(invoices::insert_many(tx, &written.drafts).await?)
+    }
+
+    async fn number(&self, tx: &mut TenantTx, issued: &mut [Invoice]) -> Result<()> {
+        if issued.is_empty() {
+            return Ok(());
+        }
+        let count = i64::try_from(issued.len()).unwrap_or(i64::MAX);
+        let first = invoices::take_sequence(tx, count).await? - count + 1;
+        for (sequence, invoice) in (first..).zip(issued) {
+            invoice.sequence = Some(sequence);
+            invoice.number = Some(format!("{}-{sequence:06}", self.profile.invoice_number_prefix));
+        }
+        Ok(())
     }
 
     /// Plans the collection of what is owed by customers who have a payment method. Others pay by themselves.
@@ -384,6 +317,14 @@ impl<'a> Run<'a> {
             .collect();
         Ok(due_work::schedule_many(tx, work::Kind::CollectInvoice.as_str(), &collected).await?)
     }
+}
+
+/// What the outside world is told of issued invoices.
+fn finalized(issued: &[Invoice]) -> impl Iterator<Item = (&'static str, Value)> {
+    issued.iter().flat_map(|invoice| {
+        let paid = (invoice.amount_due_minor() == 0).then_some("invoice.paid");
+        std::iter::once("invoice.finalized").chain(paid).map(|event| (event, reference(invoice)))
+    })
 }
 
 /// Notes what the coupons of an invoice took; one that took nothing is not used.

@@ -1,34 +1,40 @@
 //! Delta rating: a settled stretch that usage has come for is rated again as a whole, and the difference is booked.
 //!
 //! Each rating of a price over a stretch is a line of its own revision; together they come to what the stretch costs by
-//! all usage that is known now. An issued invoice never changes.
+//! all usage that is known now. An issued invoice never changes; where the plan wants it and it can be done, it is taken
+//! back and issued anew instead ([`super::reissue`]).
 
 use std::collections::HashMap;
 
 use jiff::Timestamp;
+use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use usance_core::{
     decimal::{decimal_text, exact_add, exact_sub},
-    discount::CouponOrder,
     ids::{InvoiceId, SubscriptionId},
-    money::Money,
+    money::{Currency, Money},
+    period::Period,
     rating::RateError,
 };
 use usance_db::{
     TenantTx,
     billing_periods::{self, BillingPeriod},
-    customers::{self, Customer},
+    customers::Customer,
     invoices,
     late_usage::{self, LateStretch},
     line_items::{self, LineItem},
     subscriptions,
 };
 
-use super::{Draft, LineDraft, Offer, OfferPrice, Offers, issue::issue_many, lines::rated_usage};
+use super::{
+    Draft, LineDraft, OfferPrice, Offers,
+    issue::issue_many,
+    lines::{Unrated, rate_usage},
+    reissue,
+};
 use crate::{
-    Cx,
+    Cx, customers,
     error::{Error, Result},
-    measure::{Measured, Measurement, measure},
 };
 
 /// Takes what is to be rated again of subscriptions and returns the lines that book the differences.
@@ -62,16 +68,29 @@ pub(crate) async fn adjust(
     offers.load(tx, [settled.plan_version].into_iter()).await?;
     let offer = offers.get(settled.plan_version)?;
     let ratings = line_items::list_ratings(tx, stretch.item, stretch.period_start).await?;
+    let before = |price: &OfferPrice| -> Vec<&LineItem> {
+        ratings.iter().filter(|line| line.price_id == Some(price.price.id)).collect()
+    };
+    let metered: Vec<_> = offer.prices.iter().filter(|price| price.meter.is_some()).collect();
+    let nothing = Money::zero(offer.currency);
+    let mut unrated = Vec::with_capacity(metered.len());
+    for &price in &metered {
+        let blank = LineDraft::new("adjustment", settled.period, nothing, Decimal::ZERO);
+        unrated.push(Unrated { price, booked: booked(&before(price), offer.currency)?, blank });
+    }
     let mut lines = Vec::new();
-    for price in &offer.prices {
-        let Some(meter) = &price.meter else { continue };
-        let wanted = Measurement { customer, meter, price, period: settled.period };
-        let measured = measure(tx, &[wanted]).await?.pop();
-        let measured = measured.ok_or(Error::Internal("a price was not measured"))?;
-        let before: Vec<_> = ratings.iter().filter(|line| line.price_id == Some(price.price.id)).collect();
-        lines.extend(difference(offer, price, &measured, &before, &settled)?);
+    for (price, whole) in metered.iter().zip(rate_usage(tx, customer, unrated).await?) {
+        lines.extend(difference(price, whole, &before(price), &settled)?);
     }
     Ok(lines)
+}
+
+fn booked(before: &[&LineItem], currency: Currency) -> Result<Money> {
+    let mut booked = Money::zero(currency);
+    for line in before {
+        booked = booked.checked_add(Money::new(line.amount_minor, currency))?;
+    }
+    Ok(booked)
 }
 
 async fn is_draft(tx: &mut TenantTx, invoice: Option<InvoiceId>) -> Result<bool> {
@@ -79,30 +98,20 @@ async fn is_draft(tx: &mut TenantTx, invoice: Option<InvoiceId>) -> Result<bool>
     Ok(invoices::find(tx, invoice).await?.is_some_and(|invoice| invoice.status == "draft"))
 }
 
-/// What a price costs by all usage, less what was booked; nothing if the usage is the same.
+/// The line that books a difference; nothing if the usage is the same. Of the whole, only the amount is less what was
+/// booked before.
 fn difference(
-    offer: &Offer,
     price: &OfferPrice,
-    measured: &Measured,
+    whole: LineDraft,
     before: &[&LineItem],
     settled: &BillingPeriod,
 ) -> Result<Option<LineDraft>> {
-    let blank = LineDraft::new(
-        "adjustment",
-        settled.period,
-        Money::zero(offer.currency),
-        rust_decimal::Decimal::ZERO,
-    );
-    let whole = rated_usage(offer, price, measured, blank)?;
     let (mut quantity, mut exact) = (whole.quantity, whole.exact);
-    let mut booked = Money::zero(offer.currency);
     for line in before {
         quantity = exact_sub(quantity, line.quantity).map_err(RateError::from)?;
         exact = exact_sub(exact, line.exact_amount).map_err(RateError::from)?;
-        booked = booked.checked_add(Money::new(line.amount_minor, offer.currency))?;
     }
-    let amount = whole.amount.checked_sub(booked)?;
-    if quantity.is_zero() && amount.minor() == 0 {
+    if quantity.is_zero() && whole.amount.minor() == 0 {
         return Ok(None);
     }
     let booked_exact = exact_sub(whole.exact, exact).map_err(RateError::from)?;
@@ -115,7 +124,6 @@ fn difference(
         price: Some(price.price.id),
         description: format!("{}: late usage", price.price.name),
         quantity,
-        amount,
         exact,
         arithmetic: Value::Array(arithmetic),
         revision: before.iter().map(|line| line.revision + 1).max().unwrap_or_default(),
@@ -124,7 +132,7 @@ fn difference(
     }))
 }
 
-fn booked_step(booked: rust_decimal::Decimal) -> Value {
+fn booked_step(booked: Decimal) -> Value {
     json!({
         "kind": "booked",
         "from": null,
@@ -135,38 +143,26 @@ fn booked_step(booked: rust_decimal::Decimal) -> Value {
     })
 }
 
-/// Bills the late usage of a subscription that has ended by an invoice of its own. That of one which runs waits for the
-/// end of its period.
+/// Corrects the invoices of a subscription that late usage is to be corrected on. Of the rest, that of a subscription
+/// which has ended gets an invoice of its own; that of one which runs waits for the end of its period.
 pub(crate) async fn bill_late_usage(
     cx: &Cx,
     tx: &mut TenantTx,
     id: SubscriptionId,
     at: Timestamp,
 ) -> Result<()> {
-    let stored =
-        subscriptions::lock(tx, id).await?.ok_or(Error::Internal("due work names no subscription"))?;
-    if stored.ended_at.is_none() {
+    let unknown = || Error::Internal("due work names no subscription");
+    let found = subscriptions::find(tx, id).await?.ok_or_else(unknown)?;
+    let customer = customers::stored(tx, found.customer_id).await?;
+    for stretch in late_usage::list(tx, id).await? {
+        reissue::correct(cx, tx, &customer, stretch, at).await?;
+    }
+    if subscriptions::lock(tx, id).await?.ok_or_else(unknown)?.ended_at.is_none() {
         return Ok(());
     }
-    let customer = customers::find_many(tx, &[stored.customer_id]).await?.pop();
-    let customer = customer.ok_or(Error::Internal("a subscription has no customer"))?;
     let lines = collect(tx, &[(id, &customer)]).await?.remove(&id).unwrap_or_default();
-    let span = lines
-        .iter()
-        .map(|line| line.period)
-        .reduce(|a, b| usance_core::period::Period { start: a.start.min(b.start), end: a.end.max(b.end) });
-    let Some(period) = span else { return Ok(()) };
-    let draft = Draft {
-        id: InvoiceId::from_uuid(cx.app.ids.next()),
-        kind: "late_usage",
-        customer: &customer,
-        subscription: Some(id),
-        period,
-        at,
-        coupon_order: CouponOrder::default(),
-        memo: String::new(),
-        keep: false,
-        lines,
-    };
+    let Some(period) = lines.iter().map(|line| line.period).reduce(Period::hull) else { return Ok(()) };
+    let draft =
+        Draft { subscription: Some(id), ..Draft::new(cx, "late_usage", &customer, period, at, lines) };
     issue_many(cx, tx, vec![draft]).await
 }

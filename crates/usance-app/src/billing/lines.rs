@@ -10,21 +10,21 @@ use usance_core::{
     money::Money,
     period::Period,
     proration::{Proration, ServiceEnd, fraction, prorate},
-    rating::{Charge, RateError, Run, Step, Usage, rate},
+    rating::{self, Run, Step, Usage, delta::book, rate},
     subscription::{Effect, Fees, Item},
 };
-use usance_db::{TenantTx, line_items::LineItem};
+use usance_db::{TenantTx, customers::Customer};
 
 use super::{
     Bill, LineDraft, Offer, Offers,
     commitment::{self, Stretch},
-    credits::{self, CreditRequest},
+    credits::{self, Charge, CreditRequest},
     offers::OfferPrice,
     progressive, time_zone,
 };
 use crate::{
     error::{Error, Result},
-    measure::{GroupUsage, Measured, Measurement, measure},
+    measure::{Measured, Measurement, measure},
 };
 
 /// What the lines of one bill have in common.
@@ -68,7 +68,7 @@ pub(super) fn of_bills(
     offers: &Offers,
     bills: &[Bill<'_>],
     measured: Vec<Measured>,
-    credits: Vec<Vec<LineItem>>,
+    credits: Vec<Vec<Charge>>,
 ) -> Result<Vec<Vec<LineDraft>>> {
     let (mut measured, mut credits) = (measured.into_iter(), credits.into_iter());
     let mut collected = Vec::with_capacity(bills.len());
@@ -114,6 +114,32 @@ async fn settlements(
         further.extend(progressive::credits(tx, offer, bill.subscription).await?);
     }
     Ok(further)
+}
+
+/// A usage line that is to be filled in.
+pub(super) struct Unrated<'a> {
+    /// Of a meter.
+    pub(super) price: &'a OfferPrice,
+    /// What was booked for the same usage before.
+    pub(super) booked: Money,
+    /// For the period that is measured.
+    pub(super) blank: LineDraft,
+}
+
+/// Measures and rates usage of one customer, all prices in one look, and returns the lines in their order.
+pub(super) async fn rate_usage(
+    tx: &mut TenantTx,
+    customer: &Customer,
+    unrated: Vec<Unrated<'_>>,
+) -> Result<Vec<LineDraft>> {
+    let wanted = unrated.iter().map(|Unrated { price, blank, .. }| {
+        let meter = price.meter.as_ref().ok_or(Error::Internal("a price of usage has no meter"))?;
+        Ok(Measurement { customer, meter, price, period: blank.period })
+    });
+    let measured = measure(tx, &wanted.collect::<Result<Vec<_>>>()?).await?;
+    let line =
+        |(it, measured): (Unrated<'_>, Measured)| rated_usage(it.price, &measured, it.booked, it.blank);
+    unrated.into_iter().zip(measured).map(line).collect()
 }
 
 /// What the usage lines need, in the order of the effects and of the prices.
@@ -211,27 +237,28 @@ fn usage_line(
     (price, measured): (&OfferPrice, &Measured),
 ) -> Result<LineDraft> {
     let nothing = LineDraft::new("usage", period, Money::zero(offer.currency), Decimal::ZERO);
-    rated_usage(offer, price, measured, line(cx, item, price, nothing))
+    rated_usage(price, measured, nothing.amount, line(cx, item, price, nothing))
 }
 
-/// Fills a usage line in with what was measured: each group is rated on its own.
-pub(super) fn rated_usage(
-    offer: &Offer,
+/// Fills a usage line in with what was measured: each group is rated on its own. The amount is less what was booked
+/// before; all else is of the whole.
+fn rated_usage(
     price: &OfferPrice,
     measured: &Measured,
+    booked: Money,
     blank: LineDraft,
 ) -> Result<LineDraft> {
-    let (mut exact, mut steps) = (Decimal::ZERO, Vec::new());
-    for GroupUsage { group, usage } in &measured.usages {
-        let charge = rate(&price.terms, usage, Run::Final)?;
-        exact = exact_add(exact, charge.exact).map_err(RateError::from)?;
-        steps.extend(charge.steps.iter().map(|step| step_json(step, group.as_deref())));
-    }
+    let usages = measured.usages.iter().map(|it| &it.usage);
+    let booking = book(&price.terms, usages, booked, Run::Final)?;
+    let groups = measured.usages.iter().map(|it| it.group.as_deref());
+    let steps = groups
+        .zip(&booking.charges)
+        .flat_map(|(group, charge)| charge.steps.iter().map(move |step| step_json(step, group)));
     Ok(LineDraft {
         quantity: measured.quantity,
-        amount: Money::from_exact(exact, offer.currency)?,
-        exact,
-        arithmetic: Value::Array(steps),
+        amount: booking.amount,
+        exact: booking.exact,
+        arithmetic: steps.collect(),
         events: Some(measured.events),
         ..blank
     })
@@ -285,7 +312,7 @@ pub(super) fn share_text(share: Fraction) -> Option<String> {
         .then(|| format!("{}/{}", share.numerator(), share.denominator()))
 }
 
-fn steps_json(charge: &Charge) -> Value {
+fn steps_json(charge: &rating::Charge) -> Value {
     charge.steps.iter().map(|step| step_json(step, None)).collect()
 }
 

@@ -5,12 +5,11 @@ use rust_decimal::Decimal;
 use usance_core::{money::Money, period::Period, subscription::Item};
 use usance_db::{TenantTx, customers::Customer, subscriptions::Subscription};
 
-use super::{LineDraft, Offers, lines::rated_usage};
-use crate::{
-    error::Result,
-    measure::{Measurement, measure},
-    subscriptions::state,
+use super::{
+    LineDraft, Offers,
+    lines::{Unrated, rate_usage},
 };
+use crate::{error::Result, subscriptions::state};
 
 /// What was used of a price.
 #[derive(Debug)]
@@ -29,28 +28,27 @@ pub(super) async fn usage_until(
     items: &[Item],
     until: Timestamp,
 ) -> Result<Vec<PriceUsage>> {
-    let mut wanted = Vec::new();
+    let mut unrated = Vec::new();
     let mut priced = Vec::new();
     for item in items.iter().filter(|item| item.from < until) {
         let offer = offers.get(item.plan_version)?;
+        let period = Period { start: item.from, end: until };
+        let nothing = Money::zero(offer.currency);
         for price in &offer.prices {
             if let Some(meter) = &price.meter {
-                let period = Period { start: item.from, end: until };
-                wanted.push(Measurement { customer, meter, price, period });
-                priced.push((offer, price, meter, period));
+                let blank = LineDraft::new("usage", period, nothing, Decimal::ZERO);
+                unrated.push(Unrated { price, booked: nothing, blank });
+                priced.push((&price.price.code, &meter.code));
             }
         }
     }
-    let mut usages = Vec::with_capacity(wanted.len());
-    for ((offer, price, meter, period), measured) in priced.into_iter().zip(measure(tx, &wanted).await?) {
-        let blank = LineDraft::new("usage", period, Money::zero(offer.currency), Decimal::ZERO);
-        usages.push(PriceUsage {
-            price: price.price.code.clone(),
-            meter: meter.code.clone(),
-            line: rated_usage(offer, price, &measured, blank)?,
-        });
-    }
-    Ok(usages)
+    let lines = rate_usage(tx, customer, unrated).await?;
+    let usage = |((price, meter), line): ((&String, &String), LineDraft)| PriceUsage {
+        price: price.clone(),
+        meter: meter.clone(),
+        line,
+    };
+    Ok(priced.into_iter().zip(lines).map(usage).collect())
 }
 
 /// What a subscription has used of its open stretches until an instant.

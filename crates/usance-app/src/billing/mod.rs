@@ -6,7 +6,7 @@
 
 mod commitment;
 mod credits;
-mod drafts;
+mod draft;
 mod issue;
 mod late;
 mod lines;
@@ -15,6 +15,8 @@ mod offers;
 mod parties;
 mod progressive;
 mod quote;
+mod reissue;
+mod rerating;
 mod totals;
 
 use std::collections::HashMap;
@@ -33,10 +35,8 @@ use usance_db::{
     customers::Customer,
 };
 
-pub(crate) use drafts::refresh_draft;
-pub(crate) use issue::{
-    Draft, LineDraft, announce_many, apply, finalize_draft, issue_many, reference, restore_discounts,
-};
+pub(crate) use draft::{Draft, LineDraft};
+pub(crate) use issue::{announce_many, apply, finalize_draft, issue_many, reference, restore_discounts};
 pub(crate) use late::{adjust, bill_late_usage};
 pub(crate) use lines::step_json;
 pub(crate) use live::usage_so_far;
@@ -44,6 +44,7 @@ pub(crate) use offers::{Offer, OfferPrice, Offers};
 pub(crate) use parties::parties;
 pub(crate) use progressive::{CHECK_EVERY, check_thresholds};
 pub(crate) use quote::{fixed_fees, full_period, quote_lines};
+pub(crate) use rerating::refresh_draft;
 pub(crate) use totals::{coupon_of, stored_rates, total_lines};
 
 use crate::{
@@ -67,13 +68,7 @@ pub(crate) struct Bill<'a> {
 }
 
 /// Bills subscriptions: at most one invoice each, none where there is no line. The offers of all items must be loaded.
-/// Returns the invoices in the order of the bills.
-pub(crate) async fn bill(
-    cx: &Cx,
-    tx: &mut TenantTx,
-    offers: &Offers,
-    bills: &[Bill<'_>],
-) -> Result<Vec<Option<InvoiceId>>> {
+pub(crate) async fn bill(cx: &Cx, tx: &mut TenantTx, offers: &Offers, bills: &[Bill<'_>]) -> Result<()> {
     let lines = lines::collect(tx, offers, bills).await?;
     let mut late = late::collect(tx, &settling(bills)).await?;
     let mut drafts = Vec::new();
@@ -85,11 +80,10 @@ pub(crate) async fn bill(
     }
     let invoices: HashMap<SubscriptionId, InvoiceId> =
         drafts.iter().filter_map(|draft| Some((draft.subscription?, draft.id))).collect();
-    issue_many(cx, tx, drafts).await?;
     let settled: Vec<_> =
         bills.iter().flat_map(|bill| settled(bill, invoices.get(&bill.subscription).copied())).collect();
     billing_periods::insert_many(tx, &settled).await?;
-    Ok(bills.iter().map(|bill| invoices.get(&bill.subscription).copied()).collect())
+    issue_many(cx, tx, drafts).await
 }
 
 /// The subscriptions whose usage is billed now: late usage of earlier stretches goes with it.
@@ -103,16 +97,9 @@ fn draft<'a>(cx: &Cx, offers: &Offers, bill: &Bill<'a>, lines: Vec<LineDraft>) -
     let offer = bill.effects.iter().find_map(item_version).map(|version| offers.get(version)).transpose()?;
     let period = period_of(bill.effects).ok_or(Error::Internal("a bill has no period"))?;
     Ok(Draft {
-        id: InvoiceId::from_uuid(cx.app.ids.next()),
-        kind: "subscription",
-        customer: bill.customer,
         subscription: Some(bill.subscription),
-        period,
-        at: bill.at,
         coupon_order: offer.map_or_else(CouponOrder::default, |offer| offer.coupon_order),
-        memo: String::new(),
-        keep: false,
-        lines,
+        ..Draft::new(cx, "subscription", bill.customer, period, bill.at, lines)
     })
 }
 
@@ -137,7 +124,7 @@ fn period_of(effects: &[Effect]) -> Option<Period> {
     };
     let best = effects.iter().filter_map(rank).map(|ranked| ranked.0).min()?;
     let chosen = effects.iter().filter_map(rank).filter(|ranked| ranked.0 == best).map(|ranked| ranked.1);
-    chosen.reduce(|a, b| Period { start: a.start.min(b.start), end: a.end.max(b.end) })
+    chosen.reduce(Period::hull)
 }
 
 fn settled(bill: &Bill<'_>, invoice: Option<InvoiceId>) -> Vec<BillingPeriod> {

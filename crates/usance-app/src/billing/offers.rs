@@ -7,6 +7,7 @@ use usance_core::{
     catalog::price::{FirstTierFlat, PayTiming, PriceTerms, QuantityBasis},
     discount::CouponOrder,
     ids::{MeterId, PlanVersionId},
+    late_usage::LateUsage,
     money::Currency,
     period::{Alignment, BillingInterval, IntervalUnit},
     proration::Proration,
@@ -33,6 +34,7 @@ pub(crate) struct Offer {
     pub(crate) rhythm: Rhythm,
     pub(crate) proration: Proration,
     pub(crate) coupon_order: CouponOrder,
+    pub(crate) late_usage: LateUsage,
 }
 
 /// A price, parsed.
@@ -116,6 +118,7 @@ fn parse(plan: PlanAtVersion, meters: Vec<Meter>) -> Result<Offer> {
         rhythm: rhythm(version)?,
         proration: Proration::parse(&version.policies.proration).ok_or_else(unreadable)?,
         coupon_order: CouponOrder::parse(&version.policies.coupon_order).ok_or_else(unreadable)?,
+        late_usage: LateUsage::parse(&version.policies.late_usage).ok_or_else(unreadable)?,
         prices,
         plan,
     })

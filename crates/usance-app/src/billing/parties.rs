@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 use usance_db::{customers::Customer, tenant_profiles::TenantProfile};
 
+use crate::invoice_document::ERASED_CUSTOMER;
+
 /// Seller and customer as they are now.
 pub(crate) fn parties(profile: &TenantProfile, customer: &Customer) -> Value {
     json!({
@@ -14,6 +16,14 @@ pub(crate) fn parties(profile: &TenantProfile, customer: &Customer) -> Value {
             "terms": profile.invoice_terms,
             "footer": profile.invoice_footer,
         },
-        "customer": { "name": customer.name, "email": customer.email, "address": customer.address },
+        "customer": billed(customer),
     })
+}
+
+fn billed(customer: &Customer) -> Value {
+    if customer.name.is_empty() {
+        // Only the erasure of a customer leaves no name.
+        return json!({ "name": ERASED_CUSTOMER });
+    }
+    json!({ "name": customer.name, "email": customer.email, "address": customer.address })
 }

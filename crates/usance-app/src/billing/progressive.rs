@@ -2,8 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use usance_core::{
-    discount::CouponOrder,
-    ids::{InvoiceId, SubscriptionId},
+    ids::SubscriptionId,
     money::Money,
     period::Period,
     progressive::{Progress, Threshold, ThresholdScope, UsageAmount, cross},
@@ -11,14 +10,14 @@ use usance_core::{
 };
 use usance_db::{
     TenantTx,
-    customers::{self, Customer},
+    customers::Customer,
     line_items::{self, LineItem},
     subscriptions,
 };
 
 use super::{Draft, LineDraft, Offer, Offers, issue::issue_many, live::usage_until, totals::stored_rates};
 use crate::{
-    Cx,
+    Cx, customers,
     error::{Error, Result},
     subscriptions::state,
     work,
@@ -38,8 +37,7 @@ pub(crate) async fn check_thresholds(
         subscriptions::lock(tx, id).await?.ok_or(Error::Internal("due work names no subscription"))?;
     let mut offers = Offers::default();
     offers.load(tx, state::versions(&stored).into_iter()).await?;
-    let customer = customers::find_many(tx, &[stored.customer_id]).await?.pop();
-    let customer = customer.ok_or(Error::Internal("a subscription has no customer"))?;
+    let customer = customers::stored(tx, stored.customer_id).await?;
     let current = state::load(&stored, &customer, &offers)?;
     let plan = current.items.first().ok_or(Error::Internal("a subscription has no plan"))?;
     let offer = offers.get(plan.plan_version)?;
@@ -92,16 +90,8 @@ async fn invoice(
         ..LineDraft::new("progressive", period, amount, amount.to_decimal())
     };
     let draft = Draft {
-        id: InvoiceId::from_uuid(cx.app.ids.next()),
-        kind: "progressive",
-        customer,
         subscription: Some(subscription),
-        period,
-        at: period.end,
-        coupon_order: CouponOrder::default(),
-        memo: String::new(),
-        keep: false,
-        lines: vec![line],
+        ..Draft::new(cx, "progressive", customer, period, period.end, vec![line])
     };
     issue_many(cx, tx, vec![draft]).await
 }

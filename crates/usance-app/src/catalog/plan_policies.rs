@@ -1,7 +1,10 @@
 //! The named policies, the trial and the commitments of a plan, read from a request.
 
 use rust_decimal::Decimal;
-use usance_core::{discount::CouponOrder, money::Currency, proration::Proration, subscription::TrialEnd};
+use usance_core::{
+    discount::CouponOrder, late_usage::LateUsage, money::Currency, proration::Proration,
+    subscription::TrialEnd,
+};
 use usance_db::{plans::PlanPolicies, tenant_profiles::TenantProfile};
 
 use crate::{
@@ -14,8 +17,6 @@ const TRIAL_HOURS_MAX: i16 = 720;
 const TRIAL_DAYS_MAX: i16 = 730;
 /// Words of `first_tier_flat`.
 const FIRST_TIER_FLAT: [&str; 2] = ["charge", "skip"];
-/// Words of `late_usage`.
-pub(crate) const LATE_USAGE: [&str; 2] = ["next_invoice", "credit_note_and_reissue"];
 
 /// Policies as sent; what is absent is the tenant's or the product's default.
 #[derive(Debug, Clone, Default)]
@@ -56,17 +57,16 @@ pub(super) fn read(
     currency: Option<Currency>,
     profile: &TenantProfile,
 ) -> PlanPolicies {
-    let proration = ["day_exclusive_end", "day_inclusive", "second", "none"];
-    let orders = ["percent_before_fixed", "as_applied", "pro_rata_on_remaining"];
-    debug_assert!(proration.iter().all(|word| Proration::parse(word).is_some()));
-    debug_assert!(orders.iter().all(|word| CouponOrder::parse(word).is_some()));
+    let prorations = Proration::ALL.map(Proration::as_str);
+    let orders = CouponOrder::ALL.map(CouponOrder::as_str);
+    let late = LateUsage::ALL.map(LateUsage::as_str);
     let mut word = |name: &str, sent: &Option<String>, default: &str, words: &[&str]| {
         let word = sent.clone().unwrap_or_else(|| default.to_owned());
         check_word(faults, &format!("/{name}"), &word, words);
         word
     };
     let mut policies = PlanPolicies {
-        proration: word("proration", &input.proration, proration[0], &proration),
+        proration: word("proration", &input.proration, prorations[0], &prorations),
         first_tier_flat: word(
             "first_tier_flat",
             &input.first_tier_flat,
@@ -74,7 +74,7 @@ pub(super) fn read(
             &FIRST_TIER_FLAT,
         ),
         coupon_order: word("coupon_order", &input.coupon_order, &profile.coupon_order, &orders),
-        late_usage: word("late_usage", &input.late_usage, &profile.late_usage, &LATE_USAGE),
+        late_usage: word("late_usage", &input.late_usage, &profile.late_usage, &late),
         ..PlanPolicies::default()
     };
     policies.minimum = positive(faults, "/minimum", input.minimum.as_ref());

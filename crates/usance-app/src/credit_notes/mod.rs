@@ -18,7 +18,7 @@ use usance_core::{
 };
 use usance_db::{
     Page, PageRequest, TenantTx,
-    credit_balances::{self, CreditBalanceEntry},
+    credit_balances::CreditBalanceEntry,
     credit_notes::{self, CreditNote, CreditNoteLine},
     due_work,
     invoices::{self, Invoice},
@@ -31,7 +31,7 @@ use crate::{
     Cx,
     billing::{apply, reference},
     error::{Code, Error, Result},
-    invoicing,
+    invoicing, ledger,
     outbox::announce,
     refunds::{self, NewRefund, balance_of, read_currency, too_large},
     subscriptions::find_filter,
@@ -63,6 +63,7 @@ pub async fn create(cx: &Cx, tx: &mut TenantTx, input: CreateCreditNote) -> Resu
     credit_notes::insert(tx, &note).await?;
     credit_notes::insert_lines(tx, &lines).await?;
     announce(cx, tx, "credit_note.created", announcement(&note)).await?;
+    ledger::post_credit_note(tx, &invoice, &note)?;
     reduce_due(cx, tx, &mut invoice, split.reduces_due).await?;
     give_back(cx, tx, &note, payment.as_ref()).await?;
     get(tx, note.id).await
@@ -235,7 +236,7 @@ async fn give_back(cx: &Cx, tx: &mut TenantTx, note: &CreditNote, payment: Optio
             credit_note_id: Some(note.id),
             created_at: note.created_at,
         };
-        credit_balances::insert_many(tx, &[entry]).await?;
+        ledger::change_balances(tx, &[entry]).await?;
     }
     if note.refunded_minor > 0 {
         let payment = payment.ok_or(Error::Internal("a paid invoice has no payment"))?;

@@ -77,7 +77,7 @@ pub(super) async fn settle(
     tx: &mut TenantTx,
     offers: &Offers,
     customers: &HashMap<CustomerId, Customer>,
-    mut moves: Vec<Move>,
+    moves: Vec<Move>,
 ) -> Result<()> {
     if moves.is_empty() {
         return Ok(());
@@ -93,23 +93,22 @@ pub(super) async fn settle(
             effects: &it.effects,
         });
     }
-    bill(cx, tx, offers, &bills).await?;
-    let mut events = Vec::new();
-    let mut changed = Vec::with_capacity(moves.len());
-    for it in &mut moves {
-        changed.push(changes_items(it));
-        state::store(&it.next, &mut it.stored);
-        events.extend(announcements(it));
+    let mut next = Vec::with_capacity(moves.len());
+    for it in &moves {
+        let mut stored = it.stored.clone();
+        state::store(&it.next, &mut stored);
+        next.push((stored, changes_items(it)));
     }
-    let (other_items, same_items): (Vec<_>, Vec<_>) =
-        moves.iter().map(|it| &it.stored).zip(changed).partition(|(_, changed)| *changed);
-    for (stored, _) in other_items {
-        subscriptions::update(tx, stored, cx.now).await?;
-    }
-    let same_items: Vec<&Subscription> = same_items.into_iter().map(|(stored, _)| stored).collect();
+    // Whatever bills do not depend on comes first: their numbers let other runs of the tenant wait.
+    let same_items: Vec<_> = next.iter().filter(|(_, changed)| !changed).map(|(stored, _)| stored).collect();
     subscriptions::update_many(tx, &same_items, cx.now).await?;
     schedule(tx, offers, &moves).await?;
-    announce_many(cx, tx, events).await?;
+    bill(cx, tx, offers, &bills).await?;
+    for (stored, _) in next.iter().filter(|(_, changed)| *changed) {
+        subscriptions::update(tx, stored, cx.now).await?;
+    }
+    let events = moves.iter().zip(&next).flat_map(|(it, (stored, _))| announcements(&it.effects, stored));
+    announce_many(cx, tx, events.collect()).await?;
     Ok(catalog_versions::bump(tx).await?)
 }
 
@@ -126,11 +125,10 @@ fn changes_items(it: &Move) -> bool {
         || !it.stored.items.iter().zip(&it.next.items).all(same)
 }
 
-fn announcements(it: &Move) -> impl Iterator<Item = (&'static str, Value)> {
-    it.effects.iter().filter_map(|effect| match effect {
+fn announcements(effects: &[Effect], stored: &Subscription) -> impl Iterator<Item = (&'static str, Value)> {
+    effects.iter().filter_map(|effect| match effect {
         Effect::Announce(event) => {
-            let data =
-                json!({ "id": it.stored.id, "customer": it.stored.customer_id, "status": it.stored.status });
+            let data = json!({ "id": stored.id, "customer": stored.customer_id, "status": stored.status });
             Some((event.as_str(), data))
         }
         Effect::Free { .. }

@@ -7,7 +7,7 @@ use usance_core::{
     subscription::{CancelTiming, ChangeTiming, SubscriptionCommand, SubscriptionState, WantedItem, apply},
 };
 use usance_db::{
-    TenantTx, customers,
+    TenantTx,
     customers::Customer,
     subscriptions::{self, Subscription},
 };
@@ -21,6 +21,7 @@ use crate::{
     Cx,
     billing::Offers,
     catalog::overrides::PriceOverride,
+    customers,
     error::{Error, Result},
     work,
 };
@@ -83,10 +84,7 @@ impl Locked {
                 subscriptions::lock(tx, id).await?.ok_or_else(|| Error::not_found("subscription"))?;
             let mut offers = Offers::default();
             offers.load(tx, state::versions(&stored).into_iter()).await?;
-            let customer = customers::find_many(tx, &[stored.customer_id])
-                .await?
-                .pop()
-                .ok_or(Error::Internal("a subscription has no customer"))?;
+            let customer = customers::stored(tx, stored.customer_id).await?;
             let state = state::load(&stored, &customer, &offers)?;
             if state.next_due().is_none_or(|due_at| at < due_at) {
                 return Ok(Self { stored, customer, offers, state, at });

@@ -46,7 +46,8 @@ pub enum CouponDuration {
 }
 
 impl CouponOrder {
-    pub(super) const ALL: [Self; 3] = [Self::PercentBeforeFixed, Self::AsApplied, Self::ProRataOnRemaining];
+    /// Every order; the first is the default.
+    pub const ALL: [Self; 3] = [Self::PercentBeforeFixed, Self::AsApplied, Self::ProRataOnRemaining];
 
     /// Reads the word of [`CouponOrder::as_str`].
     pub fn parse(text: &str) -> Option<Self> {

@@ -50,6 +50,12 @@ impl Period {
     pub fn contains(&self, at: Timestamp) -> bool {
         self.start <= at && at < self.end
     }
+
+    /// Returns the shortest period that holds both, and what lies between them.
+    #[must_use]
+    pub fn hull(self, other: Self) -> Self {
+        Self { start: self.start.min(other.start), end: self.end.max(other.end) }
+    }
 }
 
 /// What decides all billing periods of a subscription.

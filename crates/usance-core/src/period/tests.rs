@@ -41,6 +41,17 @@ fn cycle(unit: IntervalUnit, count: u16, alignment: Alignment, zone: &str, ancho
     }
 }
 
+#[test]
+fn the_hull_of_two_periods_holds_both_in_any_order() {
+    let period = |start, end| Period { start: at(start), end: at(end) };
+    let early = period("2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z");
+    let late = period("2024-01-05T00:00:00Z", "2024-01-06T00:00:00Z");
+
+    assert_eq!(early.hull(late), period("2024-01-01T00:00:00Z", "2024-01-06T00:00:00Z"));
+    assert_eq!(late.hull(early), early.hull(late));
+    assert_eq!(early.hull(early), early);
+}
+
 /// The local start of each of the first periods, and the local end of the last.
 fn boundaries(cycle: &BillingCycle, count: usize) -> Vec<String> {
     let mut period = cycle.period_containing(cycle.anchor).unwrap();

@@ -59,7 +59,8 @@ pub struct Prorated {
 }
 
 impl Proration {
-    const ALL: [Self; 4] = [Self::DayExclusiveEnd, Self::DayInclusive, Self::Second, Self::None];
+    /// Every policy; the first is the default.
+    pub const ALL: [Self; 4] = [Self::DayExclusiveEnd, Self::DayInclusive, Self::Second, Self::None];
 
     /// Reads the word of [`Proration::as_str`].
     pub fn parse(text: &str) -> Option<Self> {

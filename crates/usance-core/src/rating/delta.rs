@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 
 use super::{Charge, RateError, Run, Step, Usage, rate};
 use crate::catalog::price::PriceTerms;
-use crate::decimal::{DecimalError, exact_mul, exact_sub};
+use crate::decimal::{DecimalError, exact_add, exact_mul, exact_sub};
 use crate::money::Money;
 
 /// What one rating of a period adds to what was booked before.
@@ -16,17 +16,30 @@ use crate::money::Money;
 pub struct Booking {
     /// The difference; below zero where too much was booked before.
     pub amount: Money,
-    /// What all usage of the period so far costs.
-    pub charge: Charge,
+    /// What all usage of the period so far costs before rounding, in major units.
+    pub exact: Decimal,
+    /// What each part of the usage costs, in the order of the parts.
+    pub charges: Vec<Charge>,
 }
 
-/// Rates all usage of a period so far, rounds it once and takes off what ratings of the period booked before.
+/// Rates all usage of a period so far, each part of it on its own, rounds the sum once and takes off what ratings of the
+/// period booked before.
 ///
 /// The currency is that of `booked`, which is zero for the first rating.
-pub fn book(terms: &PriceTerms, cumulative: &Usage, booked: Money, run: Run) -> Result<Booking, RateError> {
-    let charge = rate(terms, cumulative, run)?;
-    let amount = Money::from_exact(charge.exact, booked.currency())?.checked_sub(booked)?;
-    Ok(Booking { amount, charge })
+pub fn book<'a>(
+    terms: &PriceTerms,
+    cumulative: impl IntoIterator<Item = &'a Usage>,
+    booked: Money,
+    run: Run,
+) -> Result<Booking, RateError> {
+    let (mut exact, mut charges) = (Decimal::ZERO, Vec::new());
+    for part in cumulative {
+        let charge = rate(terms, part, run)?;
+        exact = exact_add(exact, charge.exact)?;
+        charges.push(charge);
+    }
+    let amount = Money::from_exact(exact, booked.currency())?.checked_sub(booked)?;
+    Ok(Booking { amount, exact, charges })
 }
 
 /// Explains the exact difference of two ratings of one period by what changed in each step.

@@ -101,9 +101,10 @@ fn split(case: &Case) -> Outcome {
         None => money(earlier.exact)?,
     };
     let booking =
-        delta::book(&terms, &after, booked, prices::run(case)).map_err(|error| error.to_string())?;
+        delta::book(&terms, [&after], booked, prices::run(case)).map_err(|error| error.to_string())?;
     case.check_money("amount", booking.amount)?;
-    let steps = delta::difference(&earlier, &booking.charge).map_err(|error| error.to_string())?;
+    let charge = booking.charges.first().ok_or("nothing was rated")?;
+    let steps = delta::difference(&earlier, charge).map_err(|error| error.to_string())?;
     check_lines(case, &steps)?;
     check_discounts(case, &steps)
 }
@@ -191,7 +192,7 @@ fn book_each(
     for (index, quantity) in (0_i64..).zip(cumulative) {
         let run = if final_index.is_some_and(|last| index >= last) { Run::Final } else { Run::Interim };
         let booking =
-            delta::book(terms, &Usage::of(*quantity), total, run).map_err(|error| error.to_string())?;
+            delta::book(terms, [&Usage::of(*quantity)], total, run).map_err(|error| error.to_string())?;
         total = total.checked_add(booking.amount).map_err(|error| error.to_string())?;
         booked.push(booking.amount);
     }

@@ -4,12 +4,12 @@ use axum::{Json, http::StatusCode, response::Response};
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use usance_app::catalog::plans::{self, CreatePolicies, PlanAtVersion, PlanKind, PlanTerms};
+use usance_app::catalog::plans::{self, PlanAtVersion, PlanKind};
 use utoipa::ToSchema;
 
 use super::{
     plan_parts::{EntitlementBody, PriceBody},
-    plans::{default_alignment, default_interval_count},
+    plans::{CreatePlan, UpdatePlan, default_alignment, default_interval_count},
 };
 use crate::{
     error::ApiResult,
@@ -66,12 +66,27 @@ impl From<CreateAddOn> for plans::CreatePlan {
             proration,
             first_tier_flat,
         } = body;
-        let policies = CreatePolicies { proration, first_tier_flat, ..CreatePolicies::default() };
-        let prices = prices.into_iter().map(Into::into).collect();
-        let entitlements = entitlements.into_iter().map(Into::into).collect();
-        let terms =
-            PlanTerms { currency, interval, interval_count, alignment, prices, entitlements, policies };
-        Self { code, name, description, family: None, kind: PlanKind::AddOn, visible: None, terms }
+        let plan = CreatePlan {
+            code,
+            name,
+            description,
+            family: None,
+            visible: None,
+            currency,
+            interval,
+            interval_count,
+            alignment,
+            prices,
+            entitlements,
+            proration,
+            first_tier_flat,
+            coupon_order: None,
+            late_usage: None,
+            trial: None,
+            minimum: None,
+            billing_thresholds: Vec::new(),
+        };
+        Self { kind: PlanKind::AddOn, ..plan.into() }
     }
 }
 
@@ -102,52 +117,36 @@ pub(crate) struct UpdateAddOn {
     first_tier_flat: Option<String>,
 }
 
-impl UpdateAddOn {
-    fn changes_terms(&self) -> bool {
-        self.interval.is_some()
-            || self.interval_count.is_some()
-            || self.alignment.is_some()
-            || self.prices.is_some()
-            || self.entitlements.is_some()
-            || self.proration.is_some()
-            || self.first_tier_flat.is_some()
-    }
-
-    /// Completes the change of money with what the newest version says.
-    fn complete(self, current: &PlanAtVersion) -> plans::UpdatePlan {
-        let changes_terms = self.changes_terms();
-        let version = &current.version;
-        let before = version.policies.clone();
-        let policies = CreatePolicies {
-            proration: self.proration.or(Some(before.proration)),
-            first_tier_flat: self.first_tier_flat.or(Some(before.first_tier_flat)),
-            coupon_order: Some(before.coupon_order),
-            late_usage: Some(before.late_usage),
-            ..CreatePolicies::default()
-        };
-        let prices = || current.prices.iter().cloned().map(PriceBody::from).collect();
-        let entitlements = || current.entitlements.iter().cloned().map(EntitlementBody::from).collect();
-        let stored_count = || u16::try_from(version.interval_count).unwrap_or(1);
-        let terms = PlanTerms {
-            currency: version.currency.clone(),
-            interval: self.interval.unwrap_or_else(|| version.interval_unit.clone()),
-            interval_count: self.interval_count.unwrap_or_else(stored_count),
-            alignment: self.alignment.unwrap_or_else(|| version.alignment.clone()),
-            prices: self.prices.unwrap_or_else(prices).into_iter().map(Into::into).collect(),
-            entitlements: self
-                .entitlements
-                .unwrap_or_else(entitlements)
-                .into_iter()
-                .map(Into::into)
-                .collect(),
-            policies,
-        };
-        plans::UpdatePlan {
-            name: self.name,
-            description: self.description,
+impl From<UpdateAddOn> for UpdatePlan {
+    fn from(body: UpdateAddOn) -> Self {
+        let UpdateAddOn {
+            name,
+            description,
+            interval,
+            interval_count,
+            alignment,
+            prices,
+            entitlements,
+            proration,
+            first_tier_flat,
+        } = body;
+        Self {
+            name,
+            description,
             family: None,
             visible: None,
-            terms: changes_terms.then_some(terms),
+            interval,
+            interval_count,
+            alignment,
+            prices,
+            entitlements,
+            proration,
+            first_tier_flat,
+            coupon_order: None,
+            late_usage: None,
+            trial: None,
+            minimum: None,
+            billing_thresholds: None,
         }
     }
 }
@@ -251,7 +250,7 @@ pub(crate) async fn update_add_on(
         .run(StatusCode::OK, move |cx, tx, body: UpdateAddOn| {
             async move {
                 let current = plans::lock(tx, PlanKind::AddOn, &code).await?;
-                let change = body.complete(&current);
+                let change = UpdatePlan::from(body).complete(&current);
                 Ok(AddOnView::from(plans::update(cx, tx, current, change).await?))
             }
             .boxed()

@@ -70,7 +70,7 @@ pub(crate) struct LineExplanation {
     tax: MoneyView,
     /// Id of the line that it gives back in part.
     credits_line: Option<String>,
-    /// Counts the ratings of one stretch of usage, from 0; later ones book the difference.
+    /// Counts the ratings of one stretch of usage, from 0; later ones book the difference, or on a `reissue` the whole.
     revision: i32,
     /// `kind, from, up_to, quantity, unit, amount` per step; the amounts sum to the price of a full period, of which the
     /// exact amount is the share.

@@ -71,8 +71,12 @@ pub(crate) struct InvoiceView {
     customer: String,
     /// Absent of a one-off invoice.
     subscription: Option<String>,
-    /// `subscription`, `one_off`, `progressive` or `late_usage`.
+    /// `subscription`, `one_off`, `progressive`, `late_usage` or `reissue`.
     kind: String,
+    /// Id of the invoice that it stands in the place of; only of a `reissue`.
+    corrects: Option<String>,
+    /// Id of the invoice that stands in its place: it is credited in full.
+    corrected_by: Option<String>,
     pub(super) currency: String,
     period: PeriodView,
     lines: Vec<LineItemView>,
@@ -135,6 +139,8 @@ impl InvoiceView {
             customer: invoice.customer_id.to_string(),
             subscription: invoice.subscription_id.map(|id| id.to_string()),
             kind: invoice.kind.clone(),
+            corrects: with.corrects.map(|id| id.to_string()),
+            corrected_by: with.corrected_by.map(|id| id.to_string()),
             currency: invoice.currency.clone(),
             period: invoice.period.into(),
             lines: with.lines.iter().map(|line| LineItemView::new(line, &invoice.currency)).collect(),

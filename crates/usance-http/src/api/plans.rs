@@ -35,47 +35,51 @@ pub(crate) fn default_alignment() -> String {
 ]}))]
 pub(crate) struct CreatePlan {
     /// Unique: letters, digits, `_`, `-`, `.`.
-    code: String,
+    pub(super) code: String,
     /// For people.
-    name: String,
+    pub(super) name: String,
     /// For people.
-    description: Option<String>,
+    pub(super) description: Option<String>,
     /// Groups plans that differ only by interval or currency.
-    family: Option<String>,
+    pub(super) family: Option<String>,
     /// Whether the public pricing shows it; true if absent.
-    visible: Option<bool>,
+    pub(super) visible: Option<bool>,
     /// ISO 4217.
-    currency: String,
+    pub(super) currency: String,
     /// `day`, `week`, `month`, `quarter` or `year`.
-    interval: String,
+    pub(super) interval: String,
     /// Intervals per billing period; 1 if absent.
     #[serde(default = "default_interval_count")]
-    interval_count: u16,
+    pub(super) interval_count: u16,
     /// `calendar` or `anniversary`; calendar if absent.
     #[serde(default = "default_alignment")]
-    alignment: String,
+    pub(super) alignment: String,
     /// In the order of the invoice.
-    prices: Vec<PriceBody>,
+    pub(super) prices: Vec<PriceBody>,
     /// What the plan grants.
     #[serde(default, deserialize_with = "objects")]
-    entitlements: Vec<EntitlementBody>,
+    pub(super) entitlements: Vec<EntitlementBody>,
     /// `day_exclusive_end`, `day_inclusive`, `second` or `none`; the first if absent.
-    proration: Option<String>,
+    pub(super) proration: Option<String>,
     /// Whether the flat fee of the first tier is due at zero usage: `charge` or `skip`; charge if absent.
-    first_tier_flat: Option<String>,
+    pub(super) first_tier_flat: Option<String>,
     /// `percent_before_fixed`, `as_applied` or `pro_rata_on_remaining`; the tenant's if absent.
-    coupon_order: Option<String>,
-    /// What becomes of usage that comes after its invoice: `next_invoice` or `credit_note_and_reissue`; the tenant's if absent.
-    late_usage: Option<String>,
+    pub(super) coupon_order: Option<String>,
+    /// What becomes of usage that comes after its invoice: with `next_invoice` the difference is booked on the next one;
+    /// with `credit_note_and_reissue` the invoice is credited in full and issued anew with all usage. An invoice that does
+    /// not stand alone stays, and the difference is booked on the next one: a draft, one that is void or given up, that
+    /// was credited or refunded in part, whose payment is under way, with lines of other kinds than fees and usage, with
+    /// fees that a later invoice gave back, or of a plan with a minimum. The tenant's if absent.
+    pub(super) late_usage: Option<String>,
     /// A time before the first billing period.
     #[serde(default, deserialize_with = "optional_object")]
-    trial: Option<TrialBody>,
+    pub(super) trial: Option<TrialBody>,
     /// The minimum commitment per full period, a decimal string of major units; what is missing is charged with the
     /// period's end.
-    minimum: Option<String>,
+    pub(super) minimum: Option<String>,
     /// Usage that crosses one of these amounts, in minor units, is invoiced at once.
     #[serde(default)]
-    billing_thresholds: Vec<i64>,
+    pub(super) billing_thresholds: Vec<i64>,
 }
 
 impl From<CreatePlan> for plans::CreatePlan {
@@ -125,39 +129,39 @@ impl From<CreatePlan> for plans::CreatePlan {
 #[schema(example = json!({"name": "Starter 2026", "prices": [{"code": "base", "charge_model": "flat", "amount": "12"}]}))]
 pub(crate) struct UpdatePlan {
     /// For people.
-    name: Option<String>,
+    pub(super) name: Option<String>,
     /// For people.
-    description: Option<String>,
+    pub(super) description: Option<String>,
     /// Groups plans that differ only by interval or currency.
-    family: Option<String>,
+    pub(super) family: Option<String>,
     /// Whether the public pricing shows it.
-    visible: Option<bool>,
+    pub(super) visible: Option<bool>,
     /// `day`, `week`, `month`, `quarter` or `year`.
-    interval: Option<String>,
+    pub(super) interval: Option<String>,
     /// Intervals per billing period.
-    interval_count: Option<u16>,
+    pub(super) interval_count: Option<u16>,
     /// `calendar` or `anniversary`.
-    alignment: Option<String>,
+    pub(super) alignment: Option<String>,
     /// All prices of the new version.
-    prices: Option<Vec<PriceBody>>,
+    pub(super) prices: Option<Vec<PriceBody>>,
     /// All entitlements of the new version.
     #[serde(default, deserialize_with = "optional_objects")]
-    entitlements: Option<Vec<EntitlementBody>>,
+    pub(super) entitlements: Option<Vec<EntitlementBody>>,
     /// `day_exclusive_end`, `day_inclusive`, `second` or `none`.
-    proration: Option<String>,
+    pub(super) proration: Option<String>,
     /// `charge` or `skip`.
-    first_tier_flat: Option<String>,
+    pub(super) first_tier_flat: Option<String>,
     /// `percent_before_fixed`, `as_applied` or `pro_rata_on_remaining`.
-    coupon_order: Option<String>,
+    pub(super) coupon_order: Option<String>,
     /// `next_invoice` or `credit_note_and_reissue`.
-    late_usage: Option<String>,
+    pub(super) late_usage: Option<String>,
     /// The trial of the new version.
     #[serde(default, deserialize_with = "optional_object")]
-    trial: Option<TrialBody>,
+    pub(super) trial: Option<TrialBody>,
     /// The minimum commitment per full period.
-    minimum: Option<String>,
+    pub(super) minimum: Option<String>,
     /// All thresholds of the new version.
-    billing_thresholds: Option<Vec<i64>>,
+    pub(super) billing_thresholds: Option<Vec<i64>>,
 }
 
 impl UpdatePlan {
@@ -172,7 +176,7 @@ impl UpdatePlan {
     }
 
     /// Completes the change of money with what the newest version says.
-    fn complete(self, current: &PlanAtVersion) -> plans::UpdatePlan {
+    pub(super) fn complete(self, current: &PlanAtVersion) -> plans::UpdatePlan {
         let changes_terms = self.interval.is_some()
             || self.interval_count.is_some()
             || self.alignment.is_some()

@@ -1,6 +1,10 @@
 use serde_json::{Value, json};
 
-use super::{QUERY_WORDS, WORDS};
+use usance_core::{
+    catalog::meter::Aggregation, discount::CouponOrder, late_usage::LateUsage, proration::Proration,
+};
+
+use super::{AGGREGATIONS, CHARGE_MODELS, COUPON_ORDERS, LATE_USAGE, PRORATIONS, QUERY_WORDS, WORDS};
 
 fn document() -> Value {
     serde_json::from_str(&crate::openapi_json()).unwrap()
@@ -42,6 +46,19 @@ fn what_changes_something_takes_an_idempotency_key_unless_it_has_its_own() {
         let expected: &[&str] = if operation.starts_with("get ") || own { &[] } else { &["Idempotency-Key"] };
         assert_eq!(header_names(&described), expected, "{operation}");
     }
+}
+
+#[test]
+fn the_words_of_policies_meters_and_prices_are_those_of_the_rules() {
+    assert_eq!(AGGREGATIONS, Aggregation::ALL.map(Aggregation::as_str));
+    assert_eq!(PRORATIONS, Proration::ALL.map(Proration::as_str));
+    assert_eq!(COUPON_ORDERS, CouponOrder::ALL.map(CouponOrder::as_str));
+    assert_eq!(LATE_USAGE, LateUsage::ALL.map(LateUsage::as_str));
+    let described =
+        document()["components"]["schemas"]["PriceBody"]["properties"]["charge_model"]["description"]
+            .to_string();
+    let named = described.split('`').skip(1).step_by(2);
+    assert_eq!(CHARGE_MODELS, named.collect::<Vec<_>>());
 }
 
 #[test]

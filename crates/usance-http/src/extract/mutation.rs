@@ -80,6 +80,11 @@ fn read_key(value: &HeaderValue) -> Result<String> {
 }
 
 impl<T: Send + 'static> Mutation<T> {
+    /// The `Idempotency-Key` as it was sent.
+    pub(crate) fn key_text(&self) -> Option<&str> {
+        self.key.as_ref().map(|key| key.key.as_str())
+    }
+
     /// What was sent.
     pub(crate) fn body(&self) -> &T {
         &self.body

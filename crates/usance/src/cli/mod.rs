@@ -1,6 +1,7 @@
 //! The command line.
 
 mod api;
+mod check;
 mod demo;
 pub mod import;
 mod migrate;
@@ -16,6 +17,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
+use check::CheckArgs;
 use demo::DemoArgs;
 use import::ImportArgs;
 use migrate::MigrateArgs;
@@ -39,6 +41,7 @@ enum Command {
     Demo(Box<DemoArgs>),
     Import(Box<ImportArgs>),
     Migrate(Box<MigrateArgs>),
+    Check(Box<CheckArgs>),
     /// Tenants: the companies that bill their customers with this server
     #[command(subcommand)]
     Tenants(TenantsCommand),
@@ -60,6 +63,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(*args).await?,
         Command::Import(args) => return Ok(import::run(*args, &mut stdout()).await?.exit_code()),
         Command::Migrate(args) => migrate::run(*args).await?,
+        Command::Check(args) => return check::run(*args).await,
         Command::Tenants(TenantsCommand::Create(args)) => tenants::create(*args).await?,
         Command::Settings => stdout().write_all(usance_app::config::DEFAULTS.as_bytes())?,
         Command::Openapi => stdout().write_all(usance_http::openapi_json().as_bytes())?,

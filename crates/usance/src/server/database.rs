@@ -47,7 +47,7 @@ impl Database {
     }
 
     /// Prepares the pool of connections.
-    pub(super) fn connect(&self, settings: &Settings) -> anyhow::Result<Db> {
+    pub(crate) fn connect(&self, settings: &Settings) -> anyhow::Result<Db> {
         let limits = DbSettings {
             connections_max: settings.database_connections,
             acquire_timeout: ACQUIRE_TIMEOUT,

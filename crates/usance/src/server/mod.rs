@@ -20,6 +20,7 @@ use usance_app::{
     gateway::{Gateways, sandbox::SandboxGateway},
     ingest::{self, Ingest},
     invoice_pdf::PdfRendering,
+    wallets::WalletWriter,
 };
 use usance_core::clock::{Clock, Random};
 use usance_http::HttpSettings;
@@ -111,8 +112,8 @@ async fn start_on(
     listener: Option<TcpListener>,
 ) -> anyhow::Result<Running> {
     let metrics = outside.metrics.clone();
-    let (app, queue) = build_app(database, settings, outside).await?;
     let (writers, workers) = (TaskTracker::new(), TaskTracker::new());
+    let (app, queue) = build_app(database, settings, outside, &writers).await?;
     let (accepting, working) = (CancellationToken::new(), CancellationToken::new());
     ingest::spawn_writers(&app, queue, &writers);
     if settings.role != Role::Api {
@@ -135,6 +136,7 @@ async fn build_app(
     database: &Database,
     settings: &Settings,
     outside: Outside,
+    writers: &TaskTracker,
 ) -> anyhow::Result<(App, ingest::Queue)> {
     database.migrate().await?;
     let db = database.connect(settings)?;
@@ -153,6 +155,7 @@ async fn build_app(
         public_url: settings.public_url.clone(),
         gateways: Gateways::new(Arc::new(SandboxGateway::default())),
         ingest,
+        wallet_writer: WalletWriter::new(writers.clone()),
         // The settings allow far less than a duration can hold.
         work_lease: settings.work_lease.try_into().unwrap_or(SignedDuration::MAX),
         work_added: Notify::new(),

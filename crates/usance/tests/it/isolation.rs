@@ -40,6 +40,9 @@ async fn furnished(server: &TestServer, name: &str) -> (Client, Vec<(Method, Str
     let (customer, method, subscription, invoice) =
         (id(&customer), id(&method), id(&subscription), id(&invoice));
     let (discount, migration) = (id(&discount), id(&migration));
+    let wallet = id(&client.get("/customers/acme/wallet").await.expect(200));
+    let hold = client.post("/holds", json!({ "wallet": wallet, "amount": usd(1) })).await.expect(201);
+    let hold = id(&hold);
     let credit = json!({ "invoice": invoice, "reason": "other", "amount_minor": 100 });
     let credit = client.post("/credit-notes", credit).await.expect(201);
     let (note, refund) = (id(&credit), credit["refund"].as_str().unwrap().to_owned());
@@ -88,6 +91,17 @@ async fn furnished(server: &TestServer, name: &str) -> (Client, Vec<(Method, Str
         (Method::POST, format!("/invoices/{invoice}/finalize")),
         (Method::POST, format!("/invoices/{invoice}/pay")),
         (Method::GET, format!("/customers/{customer}/credit-balance")),
+        (Method::GET, format!("/customers/{customer}/wallet")),
+        (Method::GET, format!("/wallets/{wallet}")),
+        (Method::PATCH, format!("/wallets/{wallet}")),
+        (Method::GET, format!("/wallets/{wallet}/entries")),
+        (Method::POST, format!("/wallets/{wallet}/grants")),
+        (Method::POST, format!("/wallets/{wallet}/debits")),
+        (Method::POST, format!("/wallets/{wallet}/topups")),
+        (Method::GET, format!("/holds/{hold}")),
+        (Method::POST, format!("/holds/{hold}/settle")),
+        (Method::POST, format!("/holds/{hold}/extend")),
+        (Method::POST, format!("/holds/{hold}/release")),
         (Method::GET, format!("/credit-notes/{note}")),
         (Method::GET, format!("/credit-notes?customer={customer}")),
         (Method::GET, format!("/credit-notes?invoice={invoice}")),
@@ -99,12 +113,21 @@ async fn furnished(server: &TestServer, name: &str) -> (Client, Vec<(Method, Str
     (client, addresses)
 }
 
+fn usd(minor: i64) -> Value {
+    json!({ "amount_minor": minor, "currency": "USD" })
+}
+
 async fn send(client: &Client, method: &Method, path: &str) -> usance_testkit::Reply {
     let request = client.request(method.clone(), path);
     let request = match *method {
         Method::POST if path.ends_with("payment-methods") => {
             request.json(&json!({ "type": "card", "token": "tok_success" }))
         }
+        Method::POST if path.ends_with("debits") => request.json(&json!({ "id": "d", "amount": usd(1) })),
+        Method::POST if ["grants", "topups", "settle"].iter().any(|end| path.ends_with(end)) => {
+            request.json(&json!({ "amount": usd(1) }))
+        }
+        Method::PATCH if path.starts_with("/wallets") => request.json(&json!({ "debt_limit": usd(1) })),
         Method::POST if path.ends_with("discounts") => request.json(&json!({ "coupon": "half" })),
         Method::PATCH => request.json(&json!({ "name": "Mine now" })),
         _ => request,

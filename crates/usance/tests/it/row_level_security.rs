@@ -137,6 +137,10 @@ async fn immutable_rows_cannot_be_changed_by_the_server() {
         "events",
         "event_keys",
         "event_corrections",
+        "ledger_transfers",
+        "ledger_links",
+        "wallet_entries",
+        "wallet_operations",
     ] {
         for role in ["usance_app", "usance_writer", "usance_system"] {
             for privilege in ["UPDATE", "DELETE"] {

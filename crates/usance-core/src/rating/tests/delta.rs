@@ -20,7 +20,7 @@ fn book_all(terms: &PriceTerms, cumulative: &[Decimal]) -> Vec<Money> {
     let mut total = Money::zero(usd());
     let mut booked = Vec::new();
     for quantity in cumulative {
-        let booking = delta::book(terms, &Usage::of(*quantity), total, Run::Interim).unwrap();
+        let booking = delta::book(terms, [&Usage::of(*quantity)], total, Run::Interim).unwrap();
         total = total.checked_add(booking.amount).unwrap();
         booked.push(booking.amount);
     }
@@ -48,6 +48,18 @@ fn rounding_does_not_drift() {
 }
 
 #[test]
+fn parts_of_the_usage_are_rated_each_on_its_own_and_rounded_together() {
+    let terms =
+        PriceTerms::from(ChargeModel::Graduated { tiers: tiers(&[("1", "0.004", "0"), ("null", "1", "0")]) });
+    let part = Usage::of(decimal("1"));
+
+    let booking = delta::book(&terms, [&part, &part], Money::zero(usd()), Run::Final).unwrap();
+
+    assert_eq!((booking.exact, booking.amount), (decimal("0.008"), Money::new(1, usd())));
+    assert_eq!(booking.charges.len(), 2);
+}
+
+#[test]
 fn fewer_units_give_money_back() {
     let terms = PriceTerms::from(ChargeModel::PerUnit { unit: decimal("10") });
 
@@ -62,9 +74,9 @@ fn the_minimum_is_booked_once_at_the_end() {
     };
     let usage = Usage::of(decimal("10"));
 
-    let first = delta::book(&terms, &usage, Money::zero(usd()), Run::Interim).unwrap();
-    let last = delta::book(&terms, &usage, first.amount, Run::Final).unwrap();
-    let again = delta::book(&terms, &usage, Money::new(10_000, usd()), Run::Final).unwrap();
+    let first = delta::book(&terms, [&usage], Money::zero(usd()), Run::Interim).unwrap();
+    let last = delta::book(&terms, [&usage], first.amount, Run::Final).unwrap();
+    let again = delta::book(&terms, [&usage], Money::new(10_000, usd()), Run::Final).unwrap();
 
     assert_eq!([first, last, again].map(|booking| booking.amount.minor()), [1_000, 9_000, 0]);
 }
@@ -74,7 +86,7 @@ fn what_cannot_be_booked_is_an_error() {
     let terms = PriceTerms::from(ChargeModel::PerUnit { unit: decimal("1000") });
     let usage = Usage::of(decimal("1e15"));
 
-    let result = delta::book(&terms, &usage, Money::zero(usd()), Run::Final);
+    let result = delta::book(&terms, [&usage], Money::zero(usd()), Run::Final);
 
     assert_eq!(result, Err(RateError::Unbookable(MoneyError::TooLarge)));
 }

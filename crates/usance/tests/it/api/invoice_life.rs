@@ -172,6 +172,27 @@ async fn a_draft_in_its_grace_period_takes_late_usage_and_becomes_final_by_itsel
 }
 
 #[tokio::test]
+async fn the_draft_of_an_erased_customer_becomes_final_without_its_name() {
+    let server = TestServer::start().await;
+    let client = tenant(&server, no_tax()).await;
+    client.patch("/tenant", json!({ "grace_period_hours": 48 })).await.expect(200);
+    plan(&client, base_and_calls()).await;
+    let id = subscribe(&client, None).await;
+    client.post(&format!("/subscriptions/{id}/cancel"), json!({ "at_period_end": true })).await.expect(200);
+    advance(&client, "2024-02-02").await;
+
+    assert_eq!(client.delete("/customers/ada").await.status, 204);
+    advance(&client, "2024-02-04").await;
+
+    let invoice = &invoices(&client).await[0];
+    assert_eq!((&invoice["status"], &invoice["number"]), (&json!("finalized"), &json!("INV-000001")));
+    assert_eq!(money(invoice), [3_000, 0, 0, 3_000, 3_000]);
+    let page = server.client.get(&format!("/{}", invoice["hosted_url"].as_str().unwrap())).await;
+    assert!(page.text.contains("Erased customer") && !page.text.contains("Ada"), "{}", page.text);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn dunning_ends_with_a_cancellation_or_with_an_unpaid_invoice() {
     for (action, status) in [("cancel", "canceled"), ("mark_unpaid", "past_due")] {
         let server = TestServer::start().await;

@@ -273,6 +273,39 @@ async fn usage_that_crosses_a_threshold_is_invoiced_and_credited_when_the_period
 }
 
 #[tokio::test]
+async fn a_change_gives_back_at_most_what_no_credit_note_took_of_the_fee() {
+    // Of 31.00, the 21 days from 11 January on are 21.00.
+    for (credited, given_back) in [(900, -2_100), (2_000, -1_100)] {
+        let server = TestServer::start().await;
+        let client = tenant(&server).await;
+        plan(&client, "p", json!({ "prices": flat("31") })).await;
+        plan(&client, "q", json!({ "prices": flat("62") })).await;
+        let id = subscribe(&client, json!({})).await;
+        let invoice = invoices(&client).await[0]["id"].clone();
+        let credit = json!({ "invoice": invoice, "reason": "other", "amount_minor": credited });
+        client.post("/credit-notes", credit).await.expect(201);
+        advance(&client, "2024-01-11").await;
+
+        ask(&client, &id, "change", json!({ "plan": "q" })).await;
+
+        let changed = invoices(&client).await[1].clone();
+        let amounts: Vec<_> = changed["lines"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|line| line["amount"]["amount_minor"].clone())
+            .collect();
+        assert_eq!(amounts, [given_back, 4_200]);
+        let path = format!("/invoices/{}/explain", changed["id"].as_str().unwrap());
+        let explained = client.get(&path).await.expect(200)["lines"][0].clone();
+        let step = &explained["arithmetic"][0];
+        let (whole, share) = if credited == 900 { ("31", json!("21/31")) } else { ("11", Value::Null) };
+        assert_eq!((&step["amount"], &explained["share"]), (&json!(whole), &share));
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn commands_of_strange_shape_are_refused_with_the_field() {
     let server = TestServer::start().await;
     let client = tenant(&server).await;

@@ -70,6 +70,56 @@ fn row(invoice: &Value) -> String {
     )
 }
 
+/// One row of the table of credit notes: lines, subtotal, tax, total, and where the total goes.
+fn credit_row(note: &Value) -> String {
+    let line =
+        |line: &Value| format!("{} {}", line["description"].as_str().unwrap(), decimal(&line["amount"]));
+    let lines: Vec<_> = note["lines"].as_array().unwrap().iter().map(line).collect();
+    format!(
+        "{}: {} = {} + {} = {}, {} off what is due, {} refunded, {} to balance",
+        &note["number"].as_str().unwrap()[11..],
+        lines.join(", "),
+        decimal(&note["subtotal"]),
+        decimal(&note["tax"]),
+        decimal(&note["total"]),
+        decimal(&note["amount_reduced"]),
+        decimal(&note["amount_refunded"]),
+        decimal(&note["amount_to_balance"]),
+    )
+}
+
+async fn invoices(client: &Client) -> Vec<Value> {
+    let mut invoices =
+        client.get("/invoices?limit=100").await.expect(200)["data"].as_array().unwrap().clone();
+    invoices.reverse();
+    invoices
+}
+
+/// The payment that settled an invoice.
+async fn payment(client: &Client, invoice: &Value) -> Value {
+    let payments = client.get("/payments?limit=100").await.expect(200);
+    let settled = |it: &&Value| it["invoice"] == invoice["id"] && it["status"] == "succeeded";
+    payments["data"].as_array().unwrap().iter().find(settled).unwrap().clone()
+}
+
+async fn refund_statuses(client: &Client) -> Vec<Value> {
+    let refunds = client.get("/refunds").await.expect(200);
+    refunds["data"].as_array().unwrap().iter().map(|refund| refund["status"].clone()).collect()
+}
+
+/// Gives back parts of the invoices of June, which was paid by card, and of May, of which the balance paid 25.13.
+async fn give_back(client: &Client, june: &Value, may: &Value) {
+    let paid = payment(client, june).await;
+    let refunds = format!("/payments/{}/refunds", paid["id"].as_str().unwrap());
+    let asked = json!({ "amount_minor": 2_000, "reason": "duplicate" });
+    assert_eq!(client.post(&refunds, asked).await.expect(201)["status"], "processing");
+    let seats = json!([{ "line": june["lines"][1]["id"], "amount_minor": 2_000 }]);
+    let credit = json!({ "invoice": june["id"], "reason": "order_change", "lines": seats });
+    client.post("/credit-notes", credit).await.expect(201);
+    let credit = json!({ "invoice": may["id"], "reason": "product_unsatisfactory", "full": true });
+    client.post("/credit-notes", credit).await.expect(201);
+}
+
 /// The same arithmetic that the explanation shows leads to the amount of each line.
 async fn check_explanation(client: &Client, invoice: &Value) {
     let id = invoice["id"].as_str().unwrap();
@@ -157,10 +207,8 @@ async fn a_year_of_one_customers_life_is_billed_as_by_hand() {
     );
     advance(&client, "2024-12-31").await;
 
-    let mut invoices =
-        client.get("/invoices?limit=100").await.expect(200)["data"].as_array().unwrap().clone();
-    invoices.reverse();
-    let rows: Vec<_> = invoices.iter().map(row).collect();
+    let billed = invoices(&client).await;
+    let rows: Vec<_> = billed.iter().map(row).collect();
     assert_eq!(
         rows,
         [
@@ -177,8 +225,30 @@ async fn a_year_of_one_customers_life_is_billed_as_by_hand() {
             "11: ~base(16/31) -15.48, ~seats(16/31) -25.81, calls 3.00 = -38.29 + -3.83 = -42.12, 0.00 from balance, paid",
         ]
     );
-    for invoice in &invoices {
+    for invoice in &billed {
         check_explanation(&client, invoice).await;
     }
+
+    // The gateway is asked afterwards, and the invoices stay as they are.
+    let (june, may) = (&billed[9], &billed[7]);
+    give_back(&client, june, may).await;
+    advance(&client, "2024-12-31").await;
+    assert_eq!(refund_statuses(&client).await, ["succeeded", "succeeded", "succeeded"]);
+
+    let notes = client.get("/credit-notes").await.expect(200)["data"].clone();
+    let rows: Vec<_> = notes.as_array().unwrap().iter().rev().map(credit_row).collect();
+    assert_eq!(
+        rows,
+        [
+            "01: seats 20.00 = 20.00 + 2.00 = 22.00, 0.00 off what is due, 22.00 refunded, 0.00 to balance",
+            "02: base 90.00, seats 50.00 = 140.00 + 14.00 = 154.00, 0.00 off what is due, 128.87 refunded, 25.13 to balance",
+        ]
+    );
+    assert_eq!(decimal(&payment(&client, june).await["amount_refunded"]), "42.00");
+    assert_eq!(decimal(&payment(&client, may).await["amount_refunded"]), "128.87");
+    // 42.12 of the last invoice and 25.13 of the second credit note.
+    let balance = client.get("/customers/ada/credit-balance").await.expect(200);
+    assert_eq!(decimal(&balance["balances"][0]), "67.25");
+    assert_eq!(invoices(&client).await, billed);
     server.stop().await;
 }

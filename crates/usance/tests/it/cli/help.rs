@@ -49,7 +49,7 @@ async fn without_a_command_the_program_shows_its_commands() {
 
     let help = finish(usance(dir.path(), &[])).await.expect(2);
 
-    for command in ["serve", "demo", "import", "migrate", "tenants", "settings", "openapi"] {
+    for command in ["serve", "demo", "import", "migrate", "check", "tenants", "settings", "openapi"] {
         assert!(help.stderr.contains(&format!("\n  {command} ")), "{command}: {}", help.stderr);
     }
 }

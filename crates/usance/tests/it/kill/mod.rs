@@ -12,10 +12,10 @@ use usance_testkit::{Client, TempDir, TestDatabase, shared_file};
 
 use crate::{
     program::{Finished, Server, finish, usance},
+    random::SplitMix64,
     starter_invoice::Usage,
 };
 use relay::{Fault, Moment, Relay, Victim, next};
-use usage_file::SplitMix64;
 
 const KILLS_VARIABLE: &str = "USANCE_KILLS";
 const KILLS_DEFAULT: u64 = 5;

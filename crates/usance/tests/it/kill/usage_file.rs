@@ -6,26 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::random::SplitMix64;
+
 const ROWS: u64 = 20_000;
 const SEED: u64 = 1;
 const SECONDS_OF_DAY: u64 = 86_400;
-
-/// The `SplitMix64` generator (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
-pub(super) struct SplitMix64(pub(super) u64);
-
-impl SplitMix64 {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `bound`, which is small against 2^64.
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-}
 
 /// Writes the file, the same on every machine, into a directory.
 pub(super) fn write(dir: &Path) -> PathBuf {
