@@ -191,13 +191,14 @@ impl Book {
     }
 
     /// Takes of what a hold reserved since `held_at`, of the grants that could be used then, and frees the rest.
+    /// [`Self::expire`] must follow.
     pub fn settle(&mut self, held: i64, amount: i64, held_at: Timestamp) -> Result<Moved, BookError> {
         let moved = self.burn(amount, false, held_at)?;
         self.free(held);
         Ok(moved)
     }
 
-    /// Frees what a hold reserved.
+    /// Frees what a hold reserved. [`Self::expire`] must follow: what the hold alone kept is not for others.
     pub fn free(&mut self, held: i64) {
         self.held = self.held.saturating_sub(held);
     }

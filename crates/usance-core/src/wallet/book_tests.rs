@@ -204,7 +204,7 @@ struct Model {
 }
 
 impl Model {
-    fn take(&mut self, result: Result<Moved, BookError>, before: &Book) {
+    fn take(&mut self, result: &Result<Moved, BookError>, before: &Book) {
         match result {
             Ok(moved) => {
                 self.spent += moved.amount();
@@ -225,11 +225,11 @@ impl Model {
             }
             Step::TakeOut(amount, used) => {
                 let result = self.book.take_out(amount, debit(used), now);
-                self.take(result, &before);
+                self.take(&result, &before);
             }
             Step::UseUp(digits, used) => {
                 let result = self.book.use_up(Decimal::new(digits, 4), debit(used), now);
-                self.take(result, &before);
+                self.take(&result, &before);
             }
             Step::Hold(amount) => match self.book.hold(amount) {
                 Ok(()) => self.holds.push((amount, now)),
@@ -238,20 +238,27 @@ impl Model {
             Step::Settle(amount) => {
                 if let Some((held, held_at)) = self.holds.pop() {
                     let result = self.book.settle(held, amount.min(held), held_at);
-                    self.take(result, &before);
+                    self.take(&result, &before);
+                    self.expire();
                 }
             }
             Step::Release => {
                 if let Some((held, _)) = self.holds.pop() {
                     self.book.free(held);
+                    self.expire();
                 }
             }
             Step::Wait(seconds) => {
                 self.now += seconds;
-                let lost = self.book.expire(at(self.now)).unwrap();
-                self.lost += lost.iter().map(|(_, moved)| moved.amount()).sum::<i64>();
+                self.expire();
             }
         }
+    }
+
+    /// What a hold kept from expiring is lost as soon as it is free, before anybody else can take it.
+    fn expire(&mut self) {
+        let lost = self.book.expire(at(self.now)).unwrap();
+        self.lost += lost.iter().map(|(_, moved)| moved.amount()).sum::<i64>();
     }
 
     fn check(&self) {
