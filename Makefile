@@ -1,5 +1,5 @@
 # What a developer does here. `make demo` and `make test` work on a fresh clone.
-.PHONY: demo test soak bench bench-billing lint sqlx openapi fmt clean
+.PHONY: demo test soak bench bench-billing bench-entitlements lint sqlx openapi fmt clean
 
 # Queries are checked against .sqlx, so that building needs no database.
 export SQLX_OFFLINE = true
@@ -20,6 +20,9 @@ bench:
 
 bench-billing:
 	scripts/install-prerequisites && cargo bench -p usance --bench billing
+
+bench-entitlements:
+	scripts/install-prerequisites && cargo bench -p usance --bench entitlements
 
 lint:
 	cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings

@@ -94,6 +94,9 @@ pub enum Code {
     EventNotCorrectable,
     CorrectionSessionState,
     TooManyRequests,
+    RateLimitExceeded,
+    SubscriptionInactive,
+    FeatureNotIncluded,
     TestModeOnly,
     TestClockBackwards,
     TestClockTooFar,
@@ -122,7 +125,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 54] = [
+    pub const ALL: [Self; 57] = [
         Self::NotFound,
         Self::Unauthorized,
         Self::Forbidden,
@@ -153,6 +156,9 @@ impl Code {
         Self::EventNotCorrectable,
         Self::CorrectionSessionState,
         Self::TooManyRequests,
+        Self::RateLimitExceeded,
+        Self::SubscriptionInactive,
+        Self::FeatureNotIncluded,
         Self::TestModeOnly,
         Self::TestClockBackwards,
         Self::TestClockTooFar,
@@ -212,6 +218,9 @@ impl Code {
             Self::EventNotCorrectable => "event_not_correctable",
             Self::CorrectionSessionState => "correction_session_state",
             Self::TooManyRequests => "too_many_requests",
+            Self::RateLimitExceeded => "rate_limit_exceeded",
+            Self::SubscriptionInactive => "subscription_inactive",
+            Self::FeatureNotIncluded => "feature_not_included",
             Self::TestModeOnly => "test_mode_only",
             Self::TestClockBackwards => "test_clock_backwards",
             Self::TestClockTooFar => "test_clock_too_far",

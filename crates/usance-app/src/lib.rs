@@ -15,6 +15,7 @@ pub mod customers;
 mod cx;
 pub mod discounts;
 mod dunning;
+pub mod entitlements;
 pub mod error;
 mod fields;
 pub mod gateway;
@@ -35,6 +36,7 @@ pub mod plan_migrations;
 mod prices;
 pub mod pricing;
 pub mod quotes;
+pub mod rate_limits;
 pub mod refunds;
 pub mod subscriptions;
 pub mod tax;
@@ -60,9 +62,11 @@ use usance_db::Db;
 
 use crate::{
     auth::{KeyCache, access_token::AccessTokens, keyring::Keyring, password::PasswordHashing},
+    entitlements::Entitlements,
     gateway::Gateways,
     ingest::Ingest,
     invoice_pdf::PdfRendering,
+    rate_limits::RateLimits,
     wallets::WalletWriter,
 };
 
@@ -96,6 +100,10 @@ pub struct Parts {
     pub public_url: Option<String>,
     /// Where usage events go.
     pub ingest: Ingest,
+    /// What customers may use, in memory.
+    pub entitlements: Entitlements,
+    /// How many requests are let in.
+    pub rate_limits: RateLimits,
     /// Where debits and holds of wallets go.
     pub wallet_writer: WalletWriter,
     /// How long work that calls the outside world is kept from other workers.

@@ -4,12 +4,14 @@
 //! calls the outside world claims, notes its intent, calls, and notes the result; repeating it is harmless.
 
 use jiff::{SignedDuration, Timestamp};
-use usance_core::ids::{InvoiceId, PaymentId, PlanMigrationId, RefundId, SubscriptionId, TopUpId, WalletId};
+use usance_core::ids::{
+    EntitlementCounterId, InvoiceId, PaymentId, PlanMigrationId, RefundId, SubscriptionId, TopUpId, WalletId,
+};
 use usance_db::{Scope, TenantTx, due_work, due_work::DueWork};
 use uuid::Uuid;
 
 use crate::{
-    App, Cx, billing,
+    App, Cx, billing, entitlements,
     error::{Error, Result, chain},
     ingest, invoicing, payments, plan_migrations, refunds, subscriptions, test_clock, wallets,
 };
@@ -46,12 +48,14 @@ pub enum Kind {
     ResolveRefund,
     /// Counts events that waited for a meter, a customer or a subscription.
     RateUnbilled,
+    /// Looks whether there is something again of a limit that was reached.
+    RestoreEntitlement,
     /// Frees what has run out of a wallet: holds and credits.
     SweepWallet,
 }
 
 impl Kind {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::AdvanceSubscription,
         Self::BillLateUsage,
         Self::ChargeTopUp,
@@ -62,6 +66,7 @@ impl Kind {
         Self::ResolvePayment,
         Self::ResolveRefund,
         Self::RateUnbilled,
+        Self::RestoreEntitlement,
         Self::SweepWallet,
     ];
 
@@ -78,6 +83,7 @@ impl Kind {
             Self::ResolvePayment => "resolve_payment",
             Self::ResolveRefund => "resolve_refund",
             Self::RateUnbilled => "rate_unbilled",
+            Self::RestoreEntitlement => "restore_entitlement",
             Self::SweepWallet => "sweep_wallet",
         }
     }
@@ -92,6 +98,7 @@ impl Kind {
             | Self::ResolvePayment
             | Self::ResolveRefund
             | Self::RateUnbilled
+            | Self::RestoreEntitlement
             | Self::ChargeTopUp
             | Self::SweepWallet => CatalogLock::None,
         }
@@ -351,6 +358,12 @@ async fn run_kind(cx: &Cx, mut tx: TenantTx, kind: Kind, work: &DueWork) -> Resu
             lease(cx, tx, work).await?;
             refunds::resolve(cx, RefundId::from_uuid(work.subject_id)).await?;
             complete(cx, work).await
+        }
+        Kind::RestoreEntitlement => {
+            due_work::complete(&mut tx, work).await?;
+            let counter = EntitlementCounterId::from_uuid(work.subject_id);
+            entitlements::restore(cx, &mut tx, counter, work.due_at).await?;
+            Ok(tx.commit().await?)
         }
         Kind::ChargeTopUp => {
             lease(cx, tx, work).await?;

@@ -72,6 +72,8 @@ ids! {
     MeterId = "mtr";
     /// Names a feature.
     FeatureId = "feat";
+    /// Names the counter of what a customer uses of a feature.
+    EntitlementCounterId = "entc";
     /// Names a plan over all its versions.
     PlanId = "plan";
     /// Names one immutable version of a plan.

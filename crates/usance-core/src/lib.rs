@@ -6,6 +6,7 @@ pub mod commitment;
 pub mod decimal;
 pub mod discount;
 pub mod dunning;
+pub mod entitlement;
 pub mod fraction;
 pub mod ids;
 pub mod invoice;

@@ -2,21 +2,44 @@
 
 use usance_core::ids::TenantId;
 
-use crate::{DbError, Scope, TenantTx, WriterTx};
+use crate::{DbError, Scope, TenantTx, WriterTx, catalog_news};
 
-/// Says that meters, customers, subscriptions or the test clock changed. The catalogue must be locked.
+/// Says that meters, customers, subscriptions or the test clock changed. The catalogue must be locked. When the
+/// transaction commits, every instance is told, and this one at once.
 pub async fn bump(tx: &mut TenantTx) -> Result<(), DbError> {
     let (tenant, livemode) = tx.keys();
+    let news = catalog_news::write(tx.scope());
     sqlx::query!(
-        "-- catalog_versions::bump
-        INSERT INTO catalog_versions AS v (tenant_id, livemode, version) VALUES ($1, $2, 1)
-        ON CONFLICT (tenant_id, livemode) DO UPDATE SET version = v.version + 1",
+        r#"-- catalog_versions::bump
+        WITH bumped AS (
+            INSERT INTO catalog_versions AS v (tenant_id, livemode, version) VALUES ($1, $2, 1)
+            ON CONFLICT (tenant_id, livemode) DO UPDATE SET version = v.version + 1
+            RETURNING version
+        )
+        SELECT pg_notify($3, $4)::text AS "notified?" FROM bumped"#,
+        tenant,
+        livemode,
+        catalog_news::CHANNEL,
+        news,
+    )
+    .fetch_one(tx.connection())
+    .await?;
+    tx.note_catalog_change();
+    Ok(())
+}
+
+/// Reads the version of the tenant's catalogue; 0 if it never changed.
+pub async fn get(tx: &mut TenantTx) -> Result<i64, DbError> {
+    let (tenant, livemode) = tx.keys();
+    let row = sqlx::query!(
+        "-- catalog_versions::get
+        SELECT version FROM catalog_versions WHERE tenant_id = $1 AND livemode = $2",
         tenant,
         livemode,
     )
-    .execute(tx.connection())
+    .fetch_optional(tx.connection())
     .await?;
-    Ok(())
+    Ok(row.map_or(0, |row| row.version))
 }
 
 /// Reads the versions of several catalogues; one that never changed is absent.

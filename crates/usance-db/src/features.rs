@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
-use usance_core::ids::FeatureId;
+use usance_core::ids::{FeatureId, MeterId};
 use uuid::Uuid;
 
 use crate::{DbError, Page, PageRequest, TenantTx};
@@ -18,6 +18,8 @@ pub struct Feature {
     pub name: String,
     /// For people; may be empty.
     pub description: String,
+    /// The meter whose usage counts against limits, and its code; without one, what is consumed counts.
+    pub meter: Option<(MeterId, String)>,
     /// UTC.
     pub created_at: Timestamp,
     /// UTC.
@@ -31,6 +33,8 @@ struct Row {
     code: String,
     name: String,
     description: String,
+    meter_id: Option<Uuid>,
+    meter_code: Option<String>,
     created_at: jiff_sqlx::Timestamp,
     updated_at: jiff_sqlx::Timestamp,
     archived_at: Option<jiff_sqlx::Timestamp>,
@@ -43,6 +47,7 @@ impl From<Row> for Feature {
             code: row.code,
             name: row.name,
             description: row.description,
+            meter: row.meter_id.map(MeterId::from_uuid).zip(row.meter_code),
             created_at: row.created_at.to_jiff(),
             updated_at: row.updated_at.to_jiff(),
             archived_at: row.archived_at.map(jiff_sqlx::Timestamp::to_jiff),
@@ -55,14 +60,15 @@ pub async fn insert(tx: &mut TenantTx, feature: &Feature) -> Result<(), DbError>
     let (tenant, livemode) = tx.keys();
     sqlx::query!(
         "-- features::insert
-        INSERT INTO features (tenant_id, livemode, id, code, name, description, created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $7)",
+        INSERT INTO features (tenant_id, livemode, id, code, name, description, meter_id, created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)",
         tenant,
         livemode,
         feature.id.uuid(),
         feature.code,
         feature.name,
         feature.description,
+        feature.meter.as_ref().map(|(meter, _)| meter.uuid()),
         feature.created_at.to_sqlx(),
     )
     .execute(tx.connection())
@@ -75,10 +81,11 @@ pub async fn find(tx: &mut TenantTx, code: &str) -> Result<Option<Feature>, DbEr
     let (tenant, livemode) = tx.keys();
     let row = sqlx::query_as!(
         Row,
-        "-- features::find
-        SELECT id, code, name, description, created_at, updated_at, archived_at
-        FROM features
-        WHERE tenant_id = $1 AND livemode = $2 AND code = $3",
+        r#"-- features::find
+        SELECT f.id, f.code, f.name, f.description, f.meter_id, m.code AS "meter_code?", f.created_at, f.updated_at, f.archived_at
+        FROM features f
+        LEFT JOIN meters m ON m.tenant_id = f.tenant_id AND m.livemode = f.livemode AND m.id = f.meter_id
+        WHERE f.tenant_id = $1 AND f.livemode = $2 AND f.code = $3"#,
         tenant,
         livemode,
         code,
@@ -93,12 +100,13 @@ pub async fn list(tx: &mut TenantTx, page: PageRequest) -> Result<Page<Feature>,
     let (tenant, livemode) = tx.keys();
     let rows = sqlx::query_as!(
         Row,
-        "-- features::list
-        SELECT id, code, name, description, created_at, updated_at, archived_at
-        FROM features
-        WHERE tenant_id = $1 AND livemode = $2 AND archived_at IS NULL AND ($3::uuid IS NULL OR id < $3)
-        ORDER BY id DESC
-        LIMIT $4",
+        r#"-- features::list
+        SELECT f.id, f.code, f.name, f.description, f.meter_id, m.code AS "meter_code?", f.created_at, f.updated_at, f.archived_at
+        FROM features f
+        LEFT JOIN meters m ON m.tenant_id = f.tenant_id AND m.livemode = f.livemode AND m.id = f.meter_id
+        WHERE f.tenant_id = $1 AND f.livemode = $2 AND f.archived_at IS NULL AND ($3::uuid IS NULL OR f.id < $3)
+        ORDER BY f.id DESC
+        LIMIT $4"#,
         tenant,
         livemode,
         page.after,

@@ -431,7 +431,7 @@ pub struct EventSubscription {
     pub open_from: Timestamp,
     /// The plan version of the item.
     pub plan_version: PlanVersionId,
-    /// The meters that the plan version prices.
+    /// The meters that the plan version prices, or whose usage counts against a limit that it sets.
     pub meters: Vec<MeterId>,
 }
 
@@ -448,10 +448,24 @@ pub async fn find_customers(
             i.plan_version_id AS "plan_version_id?",
             CASE s.status WHEN 'paused' THEN i.billed_to ELSE s.ended_at END AS ended_at,
             ARRAY(
-                SELECT DISTINCT p.meter_id
+                SELECT p.meter_id
                 FROM prices p
                 WHERE p.tenant_id = s.tenant_id AND p.livemode = s.livemode AND p.plan_version_id = i.plan_version_id
                     AND p.meter_id IS NOT NULL
+                UNION
+                SELECT f.meter_id
+                FROM features f
+                WHERE f.tenant_id = s.tenant_id AND f.livemode = s.livemode AND f.meter_id IS NOT NULL AND (
+                    EXISTS (
+                        SELECT FROM plan_entitlements e
+                        WHERE e.tenant_id = s.tenant_id AND e.livemode = s.livemode
+                            AND e.plan_version_id = i.plan_version_id AND e.feature_id = f.id
+                    ) OR EXISTS (
+                        SELECT FROM subscription_entitlements o
+                        WHERE o.tenant_id = s.tenant_id AND o.livemode = s.livemode
+                            AND o.subscription_id = s.id AND o.feature_id = f.id
+                    )
+                )
             ) AS "meters!: Vec<Uuid>"
         FROM customers c
         LEFT JOIN subscriptions s ON s.tenant_id = c.tenant_id AND s.livemode = c.livemode AND s.customer_id = c.id

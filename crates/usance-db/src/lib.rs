@@ -7,6 +7,7 @@
 
 pub mod api_keys;
 pub mod billing_periods;
+pub mod catalog_news;
 pub mod catalog_versions;
 pub mod checks;
 pub mod correction_sessions;
@@ -16,6 +17,8 @@ pub mod credit_notes;
 pub mod customers;
 pub mod discounts;
 pub mod due_work;
+pub mod entitlement_counters;
+pub mod entitlements;
 mod error;
 pub mod event_revisions;
 pub mod events;

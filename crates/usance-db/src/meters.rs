@@ -223,6 +223,24 @@ pub async fn update(tx: &mut TenantTx, meter: &Meter) -> Result<(), DbError> {
     Ok(())
 }
 
+/// Whether a feature that is not archived counts the usage of the meter.
+pub async fn is_of_feature(tx: &mut TenantTx, id: MeterId) -> Result<bool, DbError> {
+    let (tenant, livemode) = tx.keys();
+    let row = sqlx::query!(
+        r#"-- meters::is_of_feature
+        SELECT EXISTS (
+            SELECT FROM features
+            WHERE tenant_id = $1 AND livemode = $2 AND meter_id = $3 AND archived_at IS NULL
+        ) AS "counted!""#,
+        tenant,
+        livemode,
+        id.uuid(),
+    )
+    .fetch_one(tx.connection())
+    .await?;
+    Ok(row.counted)
+}
+
 /// Whether the newest version of a plan, or the version of a subscription that has not ended, prices the meter.
 pub async fn is_priced(tx: &mut TenantTx, id: MeterId) -> Result<bool, DbError> {
     let (tenant, livemode) = tx.keys();

@@ -84,12 +84,14 @@ pub struct Entitlement {
     pub value: Option<String>,
     /// Of a metered entitlement.
     pub usage_limit: Option<Decimal>,
-    /// `hour`, `day`, `month`, `period` or `never`.
+    /// `minute`, `hour`, `day`, `month`, `period` or `never`.
     pub reset: String,
     /// `fixed` or `sliding`.
     pub time_window: String,
     /// Whether usage over the limit is refused.
     pub hard: bool,
+    /// Whether it takes the place of the other one of the feature while the trial runs.
+    pub in_trial: bool,
 }
 
 struct VersionRow {
@@ -199,8 +201,8 @@ async fn insert_entitlement(
     sqlx::query!(
         "-- plans::insert_entitlement
         INSERT INTO plan_entitlements
-            (tenant_id, livemode, plan_version_id, feature_id, value, usage_limit, reset, time_window, hard)
-        SELECT $1, $2, $3, f.id, $5, $6, $7, $8, $9
+            (tenant_id, livemode, plan_version_id, feature_id, value, usage_limit, reset, time_window, hard, in_trial)
+        SELECT $1, $2, $3, f.id, $5, $6, $7, $8, $9, $10
         FROM features f
         WHERE f.tenant_id = $1 AND f.livemode = $2 AND f.code = $4",
         tenant,
@@ -212,6 +214,7 @@ async fn insert_entitlement(
         entitlement.reset,
         entitlement.time_window,
         entitlement.hard,
+        entitlement.in_trial,
     )
     .execute(tx.connection())
     .await?;
@@ -308,7 +311,7 @@ pub async fn list_versions_of_prices(
     Ok(rows.into_iter().map(|row| PlanVersionId::from_uuid(row.plan_version_id)).collect())
 }
 
-/// Lists the entitlements of a version by feature.
+/// Lists the entitlements of a version by feature, those of its trial too.
 pub async fn list_entitlements(
     tx: &mut TenantTx,
     version: PlanVersionId,
@@ -317,11 +320,11 @@ pub async fn list_entitlements(
     let entitlements = sqlx::query_as!(
         Entitlement,
         "-- plans::list_entitlements
-        SELECT f.code AS feature, e.value, e.usage_limit, e.reset, e.time_window, e.hard
+        SELECT f.code AS feature, e.value, e.usage_limit, e.reset, e.time_window, e.hard, e.in_trial
         FROM plan_entitlements e
         JOIN features f ON f.tenant_id = e.tenant_id AND f.livemode = e.livemode AND f.id = e.feature_id
         WHERE e.tenant_id = $1 AND e.livemode = $2 AND e.plan_version_id = $3
-        ORDER BY f.code",
+        ORDER BY f.code, e.in_trial",
         tenant,
         livemode,
         version.uuid(),

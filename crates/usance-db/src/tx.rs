@@ -1,6 +1,6 @@
 //! The pool and the three kinds of transaction.
 
-use std::{str::FromStr, time::Duration};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 use sqlx::{
     AssertSqlSafe, Connection, PgConnection, PgPool, Postgres, Row, Transaction,
@@ -10,7 +10,7 @@ use tracing::Instrument;
 use usance_core::{ids::TenantId, ledger::Transfer};
 use uuid::Uuid;
 
-use crate::{DbError, ledger};
+use crate::{DbError, catalog_news::Generations, ledger};
 
 /// How to reach the database.
 #[derive(Debug, Clone)]
@@ -39,6 +39,7 @@ const UNTESTED_IDLE: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Db {
     pool: PgPool,
+    generations: Arc<Generations>,
 }
 
 impl Db {
@@ -79,25 +80,35 @@ impl Db {
                 })
             })
             .connect_lazy_with(options);
-        Ok(Self { pool })
+        Ok(Self { pool, generations: Arc::default() })
     }
 
     /// Begins a transaction that reaches the rows of one tenant and mode.
     pub async fn tenant(&self, scope: Scope) -> Result<TenantTx, DbError> {
         let tx = self.begin("BEGIN", "usance_app", Some(scope)).await?;
-        Ok(TenantTx { tx, scope, transfers: Vec::new() })
+        Ok(TenantTx::new(tx, scope, Arc::clone(&self.generations)))
     }
 
     /// Begins a transaction that sees the rows of one tenant and mode as they are now, and changes nothing.
     pub async fn snapshot(&self, scope: Scope) -> Result<TenantTx, DbError> {
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
         let tx = self.begin(begin, "usance_app", Some(scope)).await?;
-        Ok(TenantTx { tx, scope, transfers: Vec::new() })
+        Ok(TenantTx::new(tx, scope, Arc::clone(&self.generations)))
+    }
+
+    /// Counts the changes of each tenant's catalogue that this process knows of.
+    pub fn generations(&self) -> &Generations {
+        &self.generations
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
     }
 
     /// Begins a transaction that reaches the ingest tables of all tenants.
     pub async fn writer(&self) -> Result<WriterTx, DbError> {
-        Ok(WriterTx { tx: self.begin("BEGIN", "usance_writer", None).await? })
+        let generations = Arc::clone(&self.generations);
+        Ok(WriterTx { tx: self.begin("BEGIN", "usance_writer", None).await?, generations })
     }
 
     /// Begins a transaction that finds tenants by key and work by time.
@@ -143,6 +154,9 @@ fn begin_statement(begin: &str, role: &str, scope: Option<Scope>) -> String {
 /// when it has grown.
 const PLANNING: &str = ", set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)";
 
+/// Takes a tenant's context in one round trip, and ends [`PLANNING`].
+const BECOME_TENANT: &str = "SELECT set_config('role', 'usance_app', true), set_config('app.tenant_id', $1, true), set_config('app.livemode', $2, true), set_config('enable_seqscan', NULL, true), set_config('enable_hashjoin', NULL, true), set_config('enable_mergejoin', NULL, true)";
+
 async fn set_context(
     connection: &mut PgConnection,
     role: &'static str,
@@ -164,6 +178,8 @@ async fn set_context(
 pub struct TenantTx {
     tx: Transaction<'static, Postgres>,
     scope: Scope,
+    generations: Arc<Generations>,
+    changes_catalog: bool,
     transfers: Vec<Transfer>,
 }
 
@@ -176,7 +192,28 @@ impl TenantTx {
     /// Writes the transfers that were posted, and makes all changes durable.
     pub async fn commit(mut self) -> Result<(), DbError> {
         ledger::flush(&mut self).await?;
-        Ok(self.tx.commit().await?)
+        let committed = self.tx.commit().await;
+        if self.changes_catalog {
+            // Also where the answer was lost: the change may have been made.
+            self.generations.count_up(self.scope);
+        }
+        Ok(committed?)
+    }
+
+    fn new(tx: Transaction<'static, Postgres>, scope: Scope, generations: Arc<Generations>) -> Self {
+        Self { tx, scope, generations, changes_catalog: false, transfers: Vec::new() }
+    }
+
+    pub(crate) fn note_catalog_change(&mut self) {
+        self.changes_catalog = true;
+    }
+
+    /// Goes on as the writer, in the same transaction. The catalogue must not have been changed.
+    pub async fn into_writer(mut self) -> Result<WriterTx, DbError> {
+        ledger::flush(&mut self).await?;
+        let statement = AssertSqlSafe(format!("SELECT set_config('role', 'usance_writer', true){PLANNING}"));
+        sqlx::query(statement).execute(&mut *self.tx).await?;
+        Ok(WriterTx { tx: self.tx, generations: self.generations })
     }
 
     /// The transfers that are written at the commit.
@@ -214,15 +251,6 @@ impl TenantTx {
         Ok(())
     }
 
-    /// Goes on in the same transaction with the rights of the group commit.
-    pub async fn into_writer(self) -> Result<WriterTx, DbError> {
-        let mut tx = WriterTx { tx: self.tx };
-        let become_writer =
-            AssertSqlSafe(format!("SELECT set_config('role', 'usance_writer', true){PLANNING}"));
-        sqlx::query(become_writer).execute(&mut *tx.tx).await?;
-        Ok(tx)
-    }
-
     pub(crate) fn connection(&mut self) -> &mut PgConnection {
         &mut self.tx
     }
@@ -237,6 +265,7 @@ impl TenantTx {
 #[derive(Debug)]
 pub struct WriterTx {
     tx: Transaction<'static, Postgres>,
+    generations: Arc<Generations>,
 }
 
 impl WriterTx {
@@ -257,15 +286,19 @@ impl WriterTx {
         Ok(())
     }
 
+    /// Goes on as a tenant, in the same transaction.
+    pub async fn into_tenant(mut self, scope: Scope) -> Result<TenantTx, DbError> {
+        sqlx::query(BECOME_TENANT)
+            .bind(scope.tenant.uuid().to_string())
+            .bind(if scope.livemode { "true" } else { "false" })
+            .execute(&mut *self.tx)
+            .await?;
+        Ok(TenantTx::new(self.tx, scope, self.generations))
+    }
+
     /// Reads as the tenant for a moment; [`Self::leave_tenant`] must follow.
     pub async fn enter_tenant(&mut self, scope: Scope) -> Result<(), DbError> {
         set_context(&mut self.tx, "usance_app", Some(scope)).await
-    }
-
-    /// Goes on in the same transaction with the rights of one tenant and mode.
-    pub async fn into_tenant(mut self, scope: Scope) -> Result<TenantTx, DbError> {
-        self.enter_tenant(scope).await?;
-        Ok(TenantTx { tx: self.tx, scope, transfers: Vec::new() })
     }
 
     /// Returns to the writer's role.

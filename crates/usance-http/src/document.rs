@@ -53,7 +53,7 @@ const WORDS: [(&str, &str, &[&str]); 33] = [
     ("CreatePlan", "proration", PRORATIONS),
     ("CreateRefund", "reason", REASONS),
     ("DunningBody", "final_action", &["cancel", "mark_unpaid"]),
-    ("EntitlementBody", "reset", &["hour", "day", "month", "period", "never"]),
+    ("EntitlementBody", "reset", &["minute", "hour", "day", "month", "period", "never"]),
     ("EntitlementBody", "window", &["fixed", "sliding"]),
     ("PriceBody", "charge_model", CHARGE_MODELS),
     ("PriceBody", "pay", &["advance", "arrears"]),

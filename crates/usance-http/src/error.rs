@@ -65,7 +65,7 @@ fn status(code: Code) -> StatusCode {
         Code::MalformedJson => StatusCode::BAD_REQUEST,
         Code::Unauthorized => StatusCode::UNAUTHORIZED,
         Code::PaymentDeclined | Code::DebtLimitExceeded => StatusCode::PAYMENT_REQUIRED,
-        Code::Forbidden => StatusCode::FORBIDDEN,
+        Code::Forbidden | Code::SubscriptionInactive | Code::FeatureNotIncluded => StatusCode::FORBIDDEN,
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::EmailTaken
@@ -110,7 +110,7 @@ fn status(code: Code) -> StatusCode {
         | Code::TestModeOnly
         | Code::TestClockBackwards
         | Code::TestClockTooFar => StatusCode::UNPROCESSABLE_ENTITY,
-        Code::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+        Code::TooManyRequests | Code::RateLimitExceeded => StatusCode::TOO_MANY_REQUESTS,
         Code::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
         Code::Timeout | Code::Unavailable | Code::PdfNotBuilt => StatusCode::SERVICE_UNAVAILABLE,
     }
@@ -198,7 +198,7 @@ pub(crate) fn render(mut response: Response, request_id: RequestId) -> Response 
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     if retry {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        headers.entry(header::RETRY_AFTER).or_insert(HeaderValue::from_static("1"));
     }
     if unauthorized {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

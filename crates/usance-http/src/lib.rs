@@ -1,5 +1,6 @@
 //! The HTTP API: routes, extractors that authorise, wire types, OpenAPI. Rules and SQL live elsewhere.
 
+mod access_headers;
 mod api;
 mod document;
 mod error;
@@ -8,6 +9,7 @@ mod hosted;
 mod middleware;
 mod operations;
 mod pages;
+mod rate_limit;
 mod wire;
 
 use std::time::Duration;
@@ -101,6 +103,7 @@ fn routes() -> OpenApiRouter<HttpState> {
         .routes(routes!(api::invoices::void_invoice))
         .routes(routes!(api::invoices::mark_invoice_uncollectible))
         .routes(routes!(api::payments::list_payments))
+        .merge(entitlements())
         .merge(credits())
         .merge(prepaid())
         .merge(commercial_terms())
@@ -127,6 +130,18 @@ fn corrections() -> OpenApiRouter<HttpState> {
         .routes(routes!(api::correction_sessions::preview_correction_session))
         .routes(routes!(api::correction_sessions::apply_correction_session))
         .routes(routes!(api::correction_sessions::undo_correction_session))
+}
+
+/// What customers may use.
+fn entitlements() -> OpenApiRouter<HttpState> {
+    OpenApiRouter::new()
+        .routes(routes!(api::entitlements::check_entitlement))
+        .routes(routes!(api::entitlements::consume_entitlement))
+        .routes(routes!(api::entitlements::get_customer_access))
+        .routes(routes!(
+            api::entitlements::list_subscription_entitlements,
+            api::entitlements::set_subscription_entitlements
+        ))
 }
 
 /// What is given back.
@@ -196,12 +211,25 @@ pub fn router(app: App, settings: HttpSettings) -> Router {
         .route("/invoices/{token}/pdf", get(hosted::invoice_pdf))
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::no_such_method)
-        .layer(axum::Extension(operations::Document::new(&openapi)))
-        .layer(from_fn_with_state(state.clone(), middleware::observe))
-        .with_state(state);
+        .layer(axum::Extension(operations::Document::new(&openapi)));
+    let routed = surround(routed, state);
     // Its own redirect from /docs to /docs/ must not meet the trimming.
     let docs = SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::from("/openapi.json"));
     Router::new().merge(docs).fallback_service(NormalizePathLayer::trim_trailing_slash().layer(routed))
+}
+
+/// Puts around routes what surrounds every request.
+fn surround(routes: Router<HttpState>, state: HttpState) -> Router {
+    routes
+        .layer(from_fn_with_state(state.clone(), rate_limit::limit))
+        .layer(from_fn_with_state(state.clone(), middleware::observe))
+        .with_state(state)
+}
+
+/// A service whose only route, `/constant`, tells an authorised caller `ok`: what a benchmark compares other routes with.
+pub fn constant_router(app: App, settings: HttpSettings) -> Router {
+    let constant = get(async |extract::Authorized(_): extract::Authorized| "ok");
+    surround(Router::new().route("/constant", constant), HttpState { app, settings })
 }
 
 /// The OpenAPI document, as it is served at `/openapi.json`.

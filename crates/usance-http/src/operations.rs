@@ -8,7 +8,7 @@ use axum::{
 };
 use serde::Serialize;
 use std::sync::Arc;
-use usance_app::error::Code;
+use usance_app::{error::Code, rate_limits::Standing};
 use usance_db::{due_work, health as database};
 use utoipa::ToSchema;
 
@@ -76,7 +76,7 @@ pub(crate) async fn livez() -> &'static str {
 
 /// Whether requests can be served
 #[utoipa::path(get, path = "/readyz", tag = "Operations", security(()), responses(
-    (status = 200, description = "They can", body = String),
+    (status = 200, description = "They can; the second line says who counts for rate limits", body = String),
     (status = 503, description = "They cannot", body = crate::wire::ProblemView),
 ))]
 pub(crate) async fn readyz(State(state): State<HttpState>) -> Response {
@@ -85,9 +85,21 @@ pub(crate) async fn readyz(State(state): State<HttpState>) -> Response {
         Err(_) => false,
     };
     if ready {
-        "ready\n".into_response()
+        format!("ready\n{}\n", rate_limits(state.app.rate_limits.standing())).into_response()
     } else {
         refused(Code::Unavailable, "the database cannot be reached")
+    }
+}
+
+const fn rate_limits(standing: Standing) -> &'static str {
+    match standing {
+        Standing::PerInstance => {
+            "rate limits are counted per instance: set REDIS_URL where there are several"
+        }
+        Standing::Shared => "rate limits are counted by Redis for all instances",
+        Standing::SharedUnreachable => {
+            "rate limits are counted per instance until Redis can be reached again"
+        }
     }
 }
 

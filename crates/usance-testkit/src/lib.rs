@@ -4,12 +4,14 @@
 
 mod client;
 mod database;
+mod redis;
 mod server;
 mod temp_dir;
 mod usage;
 
 pub use client::{Client, Reply};
 pub use database::{DATABASE_URL_VARIABLE, TEMPLATE_DATABASE, TestDatabase, create_database};
+pub use redis::RedisServer;
 pub use server::{SECRET_KEY, TestServer};
 pub use temp_dir::TempDir;
 pub use usage::{STARTER_PRICES, shared_file};

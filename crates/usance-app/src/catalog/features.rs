@@ -1,7 +1,10 @@
 //! Features: what a plan may grant.
 
-use usance_core::ids::FeatureId;
-use usance_db::{Page, PageRequest, TenantTx, features, features::Feature};
+use usance_core::{
+    catalog::meter::Aggregation,
+    ids::{FeatureId, MeterId},
+};
+use usance_db::{Page, PageRequest, TenantTx, features, features::Feature, meters};
 
 use crate::{
     Cx,
@@ -18,20 +21,24 @@ pub struct CreateFeature {
     pub name: Option<String>,
     /// For people.
     pub description: Option<String>,
+    /// Code of the meter whose usage counts against limits; without one, what is consumed counts.
+    pub meter: Option<String>,
 }
 
-/// Adds a feature.
+/// Adds a feature. Its meter never changes: what was counted would lose its meaning.
 pub async fn create(cx: &Cx, tx: &mut TenantTx, input: CreateFeature) -> Result<Feature> {
+    let mut faults = Faults::default();
+    let meter = find_meter(tx, &mut faults, input.meter.as_deref()).await?;
     let feature = Feature {
         id: FeatureId::from_uuid(cx.app.ids.next()),
         name: input.name.unwrap_or_else(|| input.code.clone()),
         code: input.code,
         description: input.description.unwrap_or_default(),
+        meter,
         created_at: cx.now,
         updated_at: cx.now,
         archived_at: None,
     };
-    let mut faults = Faults::default();
     check_code(&mut faults, "/code", &feature.code);
     check(&mut faults, &feature);
     faults.check()?;
@@ -40,6 +47,24 @@ pub async fn create(cx: &Cx, tx: &mut TenantTx, input: CreateFeature) -> Result<
     };
     features::insert(tx, &feature).await.map_err(exists)?;
     Ok(feature)
+}
+
+/// The meter of a new feature. The catalogue is locked, so that nobody archives it meanwhile.
+async fn find_meter(
+    tx: &mut TenantTx,
+    faults: &mut Faults,
+    code: Option<&str>,
+) -> Result<Option<(MeterId, String)>> {
+    let Some(code) = code else { return Ok(None) };
+    tx.lock_catalog().await?;
+    let Some(meter) = meters::find(tx, code).await?.filter(|meter| meter.archived_at.is_none()) else {
+        faults.add("/meter", "unknown_meter", "there is no meter with this code: create it first");
+        return Ok(None);
+    };
+    if meter.aggregation == Aggregation::WeightedSum {
+        faults.add("/meter", "not_countable", "must not be a weighted sum, which is known only afterwards");
+    }
+    Ok(Some((meter.id, meter.code)))
 }
 
 fn check(faults: &mut Faults, feature: &Feature) {

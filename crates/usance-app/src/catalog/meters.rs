@@ -167,6 +167,12 @@ pub async fn archive(cx: &Cx, tx: &mut TenantTx, code: &str) -> Result<()> {
             "a plan or a running subscription prices this meter: archive or change the plan first",
         ));
     }
+    if meters::is_of_feature(tx, meter.id).await? {
+        return Err(Error::refused(
+            Code::MeterInUse,
+            "a feature counts the usage of this meter: archive the feature first",
+        ));
+    }
     meter.archived_at = Some(cx.now);
     meter.updated_at = cx.now;
     meters::update(tx, &meter).await?;

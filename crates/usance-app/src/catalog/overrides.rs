@@ -72,7 +72,7 @@ pub(crate) async fn override_prices(
     for price in &mut prices {
         price.id = usance_core::ids::PriceId::from_uuid(cx.app.ids.next());
     }
-    plans::insert_version(tx, &version, &prices, &public.entitlements).await?;
+    plans::insert_version(tx, &version, &prices, &public.all_entitlements()).await?;
     Ok(version.id)
 }
 

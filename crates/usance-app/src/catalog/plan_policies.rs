@@ -7,6 +7,7 @@ use usance_core::{
 };
 use usance_db::{plans::PlanPolicies, tenant_profiles::TenantProfile};
 
+use super::plan_terms::CreateEntitlement;
 use crate::{
     error::Faults,
     fields::{check_word, read_decimal},
@@ -48,6 +49,8 @@ pub struct CreateTrial {
     pub price: Option<String>,
     /// `convert` or `cancel`; convert if absent.
     pub then: Option<String>,
+    /// What the trial grants of features instead of what the plan does.
+    pub limits: Vec<CreateEntitlement>,
 }
 
 /// Checks policies and fills in what is absent.

@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use usance_core::period::{Alignment, IntervalUnit};
+use usance_core::{
+    entitlement::{Counting, CountingError, Reset},
+    period::{Alignment, IntervalUnit},
+};
 use usance_db::{
     TenantTx, features,
     plans::{Entitlement, PlanPolicies, Price},
@@ -22,7 +25,6 @@ use crate::{
 const PRICES_MAX: usize = 100;
 const ENTITLEMENTS_MAX: usize = 200;
 const INTERVAL_COUNT_MAX: u16 = 120;
-const RESETS: [&str; 5] = ["hour", "day", "month", "period", "never"];
 
 /// The money of a plan as sent.
 #[derive(Debug, Clone)]
@@ -52,7 +54,7 @@ pub struct CreateEntitlement {
     pub value: Option<String>,
     /// Of a metered entitlement, a decimal.
     pub limit: Option<String>,
-    /// When usage starts again from zero; `period` if absent.
+    /// When usage starts again from zero, or how long a sliding window is; `period` if absent.
     pub reset: Option<String>,
     /// `fixed` or `sliding`; `fixed` if absent.
     pub window: Option<String>,
@@ -82,26 +84,17 @@ pub(super) async fn read(
     if terms.prices.len() > PRICES_MAX {
         faults.add("/prices", "too_many", format!("must have at most {PRICES_MAX} prices"));
     }
-    if terms.entitlements.len() > ENTITLEMENTS_MAX {
-        faults.add("/entitlements", "too_many", format!("must have at most {ENTITLEMENTS_MAX} entitlements"));
-    }
     let mut prices = Vec::new();
     for (index, price) in terms.prices.iter().take(PRICES_MAX).enumerate() {
         let pointer = format!("/prices/{index}");
         prices.extend(read_price(cx, tx, &mut faults, (&pointer, index), price).await?);
     }
     refuse_overlaps(&mut faults, &prices);
-    refuse_repeated(&mut faults, "prices", "code", terms.prices.iter().map(|price| price.code.as_str()));
-    let mut entitlements = Vec::new();
-    for (index, entitlement) in terms.entitlements.iter().take(ENTITLEMENTS_MAX).enumerate() {
-        entitlements.extend(read_entitlement(tx, &mut faults, index, entitlement).await?);
-    }
-    refuse_repeated(
-        &mut faults,
-        "entitlements",
-        "feature",
-        terms.entitlements.iter().map(|grant| grant.feature.as_str()),
-    );
+    refuse_repeated(&mut faults, "/prices", "code", terms.prices.iter().map(|price| price.code.as_str()));
+    let mut entitlements =
+        read_entitlements(tx, &mut faults, "/entitlements", &terms.entitlements, false).await?;
+    let trial_limits = terms.policies.trial.as_ref().map(|trial| trial.limits.as_slice()).unwrap_or_default();
+    entitlements.extend(read_entitlements(tx, &mut faults, "/trial/limits", trial_limits, true).await?);
     faults.check()?;
     Ok((prices, entitlements, policies))
 }
@@ -111,7 +104,7 @@ fn refuse_repeated<'a>(faults: &mut Faults, list: &str, field: &str, names: impl
     for (index, name) in names.enumerate() {
         if !seen.insert(name) {
             faults.add(
-                &format!("/{list}/{index}/{field}"),
+                &format!("{list}/{index}/{field}"),
                 "repeated",
                 "must be different from the ones before",
             );
@@ -119,13 +112,34 @@ fn refuse_repeated<'a>(faults: &mut Faults, list: &str, field: &str, names: impl
     }
 }
 
+/// Reads what a plan, a trial or a subscription grants; `list` is the JSON pointer of the list.
+pub(crate) async fn read_entitlements(
+    tx: &mut TenantTx,
+    faults: &mut Faults,
+    list: &str,
+    inputs: &[CreateEntitlement],
+    in_trial: bool,
+) -> Result<Vec<Entitlement>> {
+    if inputs.len() > ENTITLEMENTS_MAX {
+        faults.add(list, "too_many", format!("must have at most {ENTITLEMENTS_MAX} entitlements"));
+    }
+    let mut entitlements = Vec::new();
+    for (index, input) in inputs.iter().take(ENTITLEMENTS_MAX).enumerate() {
+        let pointer = format!("{list}/{index}");
+        if let Some(entitlement) = read_entitlement(tx, faults, &pointer, input).await? {
+            entitlements.push(Entitlement { in_trial, ..entitlement });
+        }
+    }
+    refuse_repeated(faults, list, "feature", inputs.iter().map(|grant| grant.feature.as_str()));
+    Ok(entitlements)
+}
+
 async fn read_entitlement(
     tx: &mut TenantTx,
     faults: &mut Faults,
-    index: usize,
+    pointer: &str,
     input: &CreateEntitlement,
 ) -> Result<Option<Entitlement>> {
-    let pointer = format!("/entitlements/{index}");
     let feature = features::find(tx, &input.feature).await?.filter(|feature| feature.archived_at.is_none());
     if feature.is_none() {
         faults.add(
@@ -135,7 +149,7 @@ async fn read_entitlement(
         );
     }
     if input.value.is_some() && input.limit.is_some() {
-        faults.add(&pointer, "ambiguous", "has either a value or a limit, not both");
+        faults.add(pointer, "ambiguous", "has either a value or a limit, not both");
     }
     if let Some(value) = &input.value {
         check_optional_text(faults, &format!("{pointer}/value"), value);
@@ -145,18 +159,10 @@ async fn read_entitlement(
     if usage_limit.flatten().is_some_and(|limit| limit.is_sign_negative()) {
         faults.add(&format!("{pointer}/limit"), "out_of_range", "must not be negative");
     }
-    let reset = input.reset.clone().unwrap_or_else(|| "period".to_owned());
-    if !RESETS.contains(&reset.as_str()) {
-        faults.add(
-            &format!("{pointer}/reset"),
-            "unknown_reset",
-            format!("must be one of {}", RESETS.join(", ")),
-        );
-    }
+    let reset = input.reset.clone().unwrap_or_else(|| Reset::Period.as_str().to_owned());
     let time_window = input.window.clone().unwrap_or_else(|| "fixed".to_owned());
-    if !["fixed", "sliding"].contains(&time_window.as_str()) {
-        faults.add(&format!("{pointer}/window"), "unknown_window", "must be fixed or sliding");
-    }
+    let has_meter = feature.as_ref().is_some_and(|feature| feature.meter.is_some());
+    check_counting(faults, pointer, (&reset, &time_window), has_meter);
     Ok(feature.map(|feature| Entitlement {
         feature: feature.code,
         value: input.value.clone(),
@@ -164,5 +170,20 @@ async fn read_entitlement(
         reset,
         time_window,
         hard: input.hard.unwrap_or(true),
+        in_trial: false,
     }))
+}
+
+fn check_counting(faults: &mut Faults, pointer: &str, (reset, window): (&str, &str), has_meter: bool) {
+    let (field, code, detail) = match Counting::parse(reset, window) {
+        Err(error @ CountingError::UnknownReset) => ("reset", "unknown_reset", error.to_string()),
+        Err(error @ CountingError::UnknownWindow) => ("window", "unknown_window", error.to_string()),
+        Err(error @ CountingError::CannotSlide) => ("reset", "cannot_slide", error.to_string()),
+        Ok(Counting::Fixed(Reset::Minute)) if has_meter => {
+            let detail = "the usage of a meter is known by the quarter of an hour: choose a longer window";
+            ("reset", "too_short", detail.to_owned())
+        }
+        Ok(Counting::Fixed(_) | Counting::Sliding(_)) => return,
+    };
+    faults.add(&format!("{pointer}/{field}"), code, detail);
 }

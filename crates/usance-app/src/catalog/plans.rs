@@ -8,6 +8,7 @@ use usance_db::{
 };
 
 use super::plan_terms;
+pub(crate) use super::plan_terms::read_entitlements;
 pub use super::{
     plan_policies::{CreatePolicies, CreateTrial},
     plan_prices::CreatePrice,
@@ -91,6 +92,21 @@ pub struct PlanAtVersion {
     pub prices: Vec<Price>,
     /// By feature.
     pub entitlements: Vec<Entitlement>,
+    /// What the trial grants instead, by feature.
+    pub trial_limits: Vec<Entitlement>,
+}
+
+impl PlanAtVersion {
+    fn new(plan: Plan, version: PlanVersion, prices: Vec<Price>, entitlements: Vec<Entitlement>) -> Self {
+        let (trial_limits, entitlements) =
+            entitlements.into_iter().partition(|entitlement| entitlement.in_trial);
+        Self { plan, version, prices, entitlements, trial_limits }
+    }
+
+    /// What it grants, in the trial and outside of it.
+    pub(crate) fn all_entitlements(&self) -> Vec<Entitlement> {
+        self.entitlements.iter().chain(&self.trial_limits).cloned().collect()
+    }
 }
 
 /// Adds a plan with its first version.
@@ -141,7 +157,7 @@ fn check(faults: &mut Faults, plan: &Plan) {
 
 async fn add_version(cx: &Cx, tx: &mut TenantTx, plan: Plan, terms: &PlanTerms) -> Result<PlanAtVersion> {
     let made = read_version(cx, tx, plan, terms).await?;
-    plans::insert_version(tx, &made.version, &made.prices, &made.entitlements).await?;
+    plans::insert_version(tx, &made.version, &made.prices, &made.all_entitlements()).await?;
     Ok(made)
 }
 
@@ -159,7 +175,7 @@ async fn read_version(cx: &Cx, tx: &mut TenantTx, plan: Plan, terms: &PlanTerms)
         override_of: None,
         created_at: cx.now,
     };
-    Ok(PlanAtVersion { plan, version, prices, entitlements })
+    Ok(PlanAtVersion::new(plan, version, prices, entitlements))
 }
 
 /// Changes a plan or an add-on that is locked. New terms make a new version for new subscriptions; running ones keep
@@ -278,5 +294,5 @@ async fn at_newest(tx: &mut TenantTx, plan: Plan) -> Result<PlanAtVersion> {
 async fn at_version(tx: &mut TenantTx, plan: Plan, version: PlanVersion) -> Result<PlanAtVersion> {
     let prices = plans::list_prices(tx, version.id).await?;
     let entitlements = plans::list_entitlements(tx, version.id).await?;
-    Ok(PlanAtVersion { plan, version, prices, entitlements })
+    Ok(PlanAtVersion::new(plan, version, prices, entitlements))
 }

@@ -15,7 +15,7 @@ use super::{Sources, error::SettingsError};
 pub const DEFAULTS: &str = include_str!("default.toml");
 
 /// Every key of a settings file.
-pub(super) const KEYS: [&str; 19] = [
+pub(super) const KEYS: [&str; 28] = [
     "listen",
     "data_dir",
     "database_url",
@@ -35,6 +35,15 @@ pub(super) const KEYS: [&str; 19] = [
     "work_interval_ms",
     "work_lease_ms",
     "workers",
+    "redis_url",
+    "redis_url_file",
+    "rate_limit_anonymous_per_hour",
+    "rate_limit_member_per_hour",
+    "rate_limit_payment_per_minute",
+    "rate_limit_auth_per_minute",
+    "rate_limit_key_per_minute",
+    "rate_limit_loopback",
+    "trusted_proxies",
 ];
 
 /// The merged settings. The origin of a value is the place to name in an error; a default has none.
@@ -124,7 +133,11 @@ impl Layers {
 /// The environment variable of a key.
 pub(super) fn variable(key: &str) -> String {
     let name = key.to_uppercase();
-    if name.starts_with("DATABASE_URL") { name } else { format!("USANCE_{name}") }
+    if name.starts_with("DATABASE_URL") || name.starts_with("REDIS_URL") {
+        name
+    } else {
+        format!("USANCE_{name}")
+    }
 }
 
 fn place(key: &str, value: &Value) -> String {

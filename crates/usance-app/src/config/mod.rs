@@ -4,6 +4,7 @@
 
 mod error;
 mod layers;
+mod rate_limits;
 
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
@@ -16,6 +17,7 @@ pub use layers::DEFAULTS;
 use crate::{
     auth::keyring::Keyring,
     ingest::{IngestSettings, REQUEST_BYTES_MAX},
+    rate_limits::RateLimitSettings,
 };
 use layers::Layers;
 
@@ -86,6 +88,10 @@ pub struct Settings {
     pub work_lease: Duration,
     /// Workers of the process, 2 by default.
     pub workers: usize,
+    /// Address of the Redis that counts for several instances; absent if each counts for itself.
+    pub redis_url: Option<SecretString>,
+    /// How many requests are let in.
+    pub rate_limits: RateLimitSettings,
 }
 
 impl Settings {
@@ -151,6 +157,8 @@ impl Settings {
                 )
                 .map(Duration::from_millis)?,
             workers: layers.parse("workers", "a whole number from 1 to 16", within(1, 16))?,
+            redis_url: rate_limits::read_redis_url(&layers)?,
+            rate_limits: rate_limits::read(&layers)?,
         })
     }
 

@@ -6,7 +6,10 @@ use std::{
 };
 
 use jiff::Timestamp;
-use usance_core::metering::{Point, RejectReason, UnbilledReason, bucket_start, is_future};
+use usance_core::{
+    ids::CustomerId,
+    metering::{Point, RejectReason, UnbilledReason, bucket_start, is_future},
+};
 use usance_db::{
     DbError, Scope, WriterTx,
     ingest::{self, EventColumns, EventRow, UnbilledRow},
@@ -15,7 +18,7 @@ use usance_db::{
 };
 use uuid::Uuid;
 
-use crate::App;
+use crate::{App, entitlements::NewUsage};
 
 use super::{
     EventStatus, Incoming, ParsedEvent, Receipt, Submission,
@@ -34,6 +37,17 @@ pub(super) struct Memory {
 }
 
 impl Memory {
+    /// Knows no more than images: what it leads to never fails because of what it remembers.
+    pub(super) fn of_images(images: Images) -> Self {
+        let mut memory = Self { images, ..Self::default() };
+        memory.replays.expect();
+        memory
+    }
+
+    pub(super) fn into_images(self) -> Images {
+        self.images
+    }
+
     /// Forgets what was learnt in a transaction that failed, or what made it fail.
     pub(super) fn forget(&mut self, error: &DbError) {
         self.images.clear();
@@ -66,6 +80,18 @@ enum Verdict {
     Unbilled(UnbilledReason),
 }
 
+impl Verdict {
+    /// Counts an event that no meter measures, if something else does.
+    fn or_unmeasured(self, customer: Option<CustomerId>) -> Self {
+        match (self, customer) {
+            (Self::Unbilled(UnbilledReason::UnknownMeter), Some(customer)) => {
+                Self::Counted(Resolved::unmeasured(customer))
+            }
+            (verdict, _) => verdict,
+        }
+    }
+}
+
 impl Entry<'_> {
     pub(super) fn key(&self) -> (Scope, Uuid) {
         (self.scope, self.event.identity.id_hash)
@@ -78,25 +104,52 @@ pub(super) async fn commit(
     memory: &mut Memory,
     batch: &[Submission],
 ) -> Result<Vec<Vec<Receipt>>, DbError> {
-    let Memory { images, known_months, replays } = memory;
     let mut tx = app.db.writer().await?;
+    let (receipts, usage) = write(app, &mut tx, memory, batch).await?;
+    tx.commit().await?;
+    app.entitlements.add_usage(&usage);
+    Ok(receipts)
+}
+
+/// Stores the events of all submissions in a transaction that is going on. Returns their receipts, in their order, and
+/// what they mean to meters.
+pub(super) async fn write(
+    app: &App,
+    tx: &mut WriterTx,
+    memory: &mut Memory,
+    batch: &[Submission],
+) -> Result<(Vec<Vec<Receipt>>, Vec<NewUsage>), DbError> {
+    let Memory { images, known_months, replays } = memory;
     let names = names(batch);
     tx.share_catalogs(names.keys().copied()).await?;
     // Under the lock, so that it lies on the same side of every change of the catalogue as what is resolved below.
     let received_at = app.now();
-    images.refresh(&mut tx, &names).await?;
+    images.refresh(tx, &names).await?;
     let (mut receipts, mut entries) = resolve(images, batch, received_at);
-    recognise_rejected(&mut tx, batch, &mut receipts).await?;
-    find_late(&mut tx, &mut entries, &mut receipts).await?;
+    recognise_rejected(tx, batch, &mut receipts).await?;
+    find_late(tx, &mut entries, &mut receipts).await?;
     // One order of locking for all writers. Of two events with one id, the first one sent comes first.
     entries.sort_by_key(|entry| (entry.key(), entry.place));
-    let claimed = claim(&mut tx, replays, &entries, &mut receipts).await?;
+    let claimed = claim(tx, replays, &entries, &mut receipts).await?;
     let fresh: Vec<&Entry<'_>> =
         entries.iter().zip(claimed).filter_map(|(entry, claimed)| claimed.then_some(entry)).collect();
-    store(&mut tx, known_months, &fresh, received_at).await?;
-    mark_late(&mut tx, images, &fresh, received_at).await?;
-    tx.commit().await?;
-    Ok(receipts)
+    store(tx, known_months, &fresh, received_at).await?;
+    mark_late(tx, images, &fresh, received_at).await?;
+    let usage = fresh.iter().flat_map(|entry| new_usage(entry)).collect();
+    Ok((receipts, usage))
+}
+
+/// What an event means to the meters that measure it.
+fn new_usage(entry: &Entry<'_>) -> Vec<NewUsage> {
+    let (Verdict::Counted(resolved) | Verdict::Late(resolved, _)) = &entry.verdict else { return Vec::new() };
+    let usage = resolved.values().map(|(meter, value)| NewUsage {
+        scope: entry.scope,
+        customer: resolved.customer,
+        meter: meter.id,
+        at: entry.occurred_at,
+        amount: value.addend(meter.aggregation),
+    });
+    usage.collect()
 }
 
 /// Decides about the events that no open stretch counts: they belong to a settled one, or to none.
@@ -180,6 +233,7 @@ fn resolve<'a>(
                 Incoming::Event(event) => match admit(images, scope, event, test_clock, received_at) {
                     Err(reason) => rejected(reason),
                     Ok((occurred_at, verdict)) => {
+                        let verdict = verdict.or_unmeasured(submission.unmeasured);
                         let receipt = receipt_of(&verdict);
                         entries.push(Entry { scope, event, occurred_at, verdict, place: (request, index) });
                         receipt

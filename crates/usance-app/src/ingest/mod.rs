@@ -12,6 +12,7 @@ mod intake;
 mod late;
 mod parse;
 mod resolve;
+mod single;
 mod unbilled;
 mod writer;
 
@@ -20,16 +21,22 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use usance_core::metering::{EventIdentity, Properties, RejectReason, UnbilledReason};
+use usance_core::{
+    ids::CustomerId,
+    metering::{EventIdentity, Properties, RejectReason, UnbilledReason},
+};
 use usance_db::Scope;
 
 pub use corrections::{Amendment, EventChange, EventCorrection, correct};
 pub(crate) use corrections::{Corrected, CorrectionFault, Occasion, make, undo};
+pub(crate) use parse::parse;
 pub use parse::{Body, BodyKind};
+pub(crate) use single::Single;
 pub use unbilled::rate_unbilled;
 pub use writer::spawn_writers;
 
 use crate::error::{Code, Error, Refusal, Result};
+use single::SpareImages;
 
 /// Events in one request.
 pub const EVENTS_MAX: usize = 10_000;
@@ -63,6 +70,12 @@ pub struct ParsedEvent {
     time: Option<Timestamp>,
     properties: Properties,
     identity: EventIdentity,
+}
+
+impl ParsedEvent {
+    pub(crate) const fn identity(&self) -> &EventIdentity {
+        &self.identity
+    }
 }
 
 /// An event of a request, or why it is none.
@@ -131,6 +144,8 @@ pub struct Receipt {
 struct Submission {
     scope: Scope,
     events: Vec<Incoming>,
+    /// The customer of the events, if they count also where no meter measures them.
+    unmeasured: Option<CustomerId>,
     reply: oneshot::Sender<Result<Vec<Receipt>>>,
     _room: Room,
 }
@@ -179,6 +194,7 @@ pub struct Ingest {
     parsers: Semaphore,
     queue_bytes: usize,
     closing: CancellationToken,
+    spare_images: SpareImages,
 }
 
 /// The other end of the queue, for the writers.
@@ -208,6 +224,7 @@ impl Ingest {
             parsers: Semaphore::new(PARSERS),
             queue_bytes: settings.queue_bytes,
             closing: closing.clone(),
+            spare_images: SpareImages::default(),
         };
         (ingest, Queue { submissions, settings, closing })
     }
@@ -242,7 +259,9 @@ impl Ingest {
         let (reply, receipts) = oneshot::channel();
         let stopped =
             || Error::refused(Code::Unavailable, "the server is shutting down: send the same request again");
-        self.queue.send(Submission { scope, events, reply, _room: room }).map_err(|_| stopped())?;
+        self.queue
+            .send(Submission { scope, events, unmeasured: None, reply, _room: room })
+            .map_err(|_| stopped())?;
         receipts.await.unwrap_or_else(|_| Err(stopped()))
     }
 }

@@ -120,7 +120,7 @@ struct OnlyId<'a> {
 }
 
 /// Reads a request's body. Fails only if it is no JSON of the right form, or holds too many events.
-pub(super) fn parse(kind: BodyKind, body: &[u8]) -> Result<Body> {
+pub(crate) fn parse(kind: BodyKind, body: &[u8]) -> Result<Body> {
     let text = std::str::from_utf8(body).map_err(|_| malformed("the body is not UTF-8"))?;
     let read: fn(&RawValue) -> Incoming = match kind {
         BodyKind::Json => |raw| read_event(raw, sent_event),

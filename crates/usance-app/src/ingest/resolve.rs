@@ -88,6 +88,11 @@ pub(super) struct Resolved {
 }
 
 impl Resolved {
+    /// An event that no meter measures.
+    pub(super) fn unmeasured(customer: CustomerId) -> Self {
+        Self { customer, codes: [].into(), type_meters: Arc::default(), values: Vec::new() }
+    }
+
     /// The meters that measure it, and what it means to each.
     pub(super) fn values(&self) -> impl Iterator<Item = (&ImageMeter, MeterValue)> {
         self.values.iter().filter_map(|(place, value)| Some((self.type_meters.meters.get(*place)?, *value)))

@@ -18,7 +18,7 @@ use usance_db::{
 };
 use uuid::Uuid;
 
-use super::{GroupUsage, Measured, Measurement, pages::Pages, point_of, properties_of, split::split};
+use super::{GroupUsage, Measured, MeterSpan, pages::Pages, point_of, properties_of, split::split};
 use crate::error::{Error, Result};
 
 /// A stretch of time of one measurement.
@@ -39,15 +39,15 @@ struct Folded {
     values: Vec<Uuid>,
 }
 
-/// Measures prices of all usage of a meter, in their order.
-pub(super) async fn measure(tx: &mut TenantTx, wanted: &[Measurement<'_>]) -> Result<Vec<Measured>> {
+/// Measures all usage of meters, in their order.
+pub(super) async fn measure(tx: &mut TenantTx, wanted: &[MeterSpan<'_>]) -> Result<Vec<Measured>> {
     let stretches = stretches(wanted);
     let mut folded: Vec<Folded> = vec![Folded::default(); stretches.len()];
     let (mut wholes, mut edges, mut edges_of) = (Vec::new(), Vec::new(), Vec::new());
     for (index, stretch) in stretches.iter().enumerate() {
         let measurement = &wanted[stretch.place];
         let (span, ragged) = split(stretch.span);
-        wholes.push(UsageSpan { customer: measurement.customer.id, meter: measurement.meter.id, span });
+        wholes.push(UsageSpan { customer: measurement.customer, meter: measurement.meter.id, span });
         for span in ragged {
             edges.push(measurement.events_of(span));
             edges_of.push(index);
@@ -71,7 +71,7 @@ pub(super) async fn measure(tx: &mut TenantTx, wanted: &[Measurement<'_>]) -> Re
 }
 
 /// The period of each measurement, after all that was before it where the meter recurs.
-fn stretches(wanted: &[Measurement<'_>]) -> Vec<Stretch> {
+fn stretches(wanted: &[MeterSpan<'_>]) -> Vec<Stretch> {
     let stretches = wanted.iter().enumerate().flat_map(|(place, measurement)| {
         let span = measurement.period;
         let before = Period { start: Timestamp::UNIX_EPOCH, end: span.start };
@@ -84,7 +84,7 @@ fn stretches(wanted: &[Measurement<'_>]) -> Vec<Stretch> {
 
 async fn fold_edges(
     tx: &mut TenantTx,
-    wanted: &[Measurement<'_>],
+    wanted: &[MeterSpan<'_>],
     edges: &[EventSpan<'_>],
     target_of: impl Fn(usize) -> (usize, usize),
     folded: &mut [Folded],
@@ -139,7 +139,7 @@ impl Sum {
         self.values.extend(folded.values);
     }
 
-    async fn measured(self, tx: &mut TenantTx, measurement: &Measurement<'_>) -> Result<Measured> {
+    async fn measured(self, tx: &mut TenantTx, measurement: &MeterSpan<'_>) -> Result<Measured> {
         let meter = measurement.meter;
         let exact = match aggregate_buckets(meter.aggregation, meter.rounding, &self.folds) {
             Ok(Some(quantity)) => quantity,
@@ -153,10 +153,10 @@ impl Sum {
         Ok(Measured { usages: vec![GroupUsage { group: None, usage }], quantity, events: self.events })
     }
 
-    async fn count_values(&self, tx: &mut TenantTx, measurement: &Measurement<'_>) -> Result<Decimal> {
-        let Measurement { customer, meter, .. } = *measurement;
+    async fn count_values(&self, tx: &mut TenantTx, measurement: &MeterSpan<'_>) -> Result<Decimal> {
+        let MeterSpan { customer, meter, .. } = *measurement;
         let whole = self.whole.ok_or(Error::Internal("a price was not measured"))?;
-        let count = usage::count_values(tx, customer.id, meter.id, whole, &self.values).await?;
+        let count = usage::count_values(tx, customer, meter.id, whole, &self.values).await?;
         let rounded = |rounding: QuantityRounding| rounding.round(Decimal::from(count));
         Ok(meter.rounding.map_or(Ok(Decimal::from(count)), rounded).map_err(RateError::from)?)
     }

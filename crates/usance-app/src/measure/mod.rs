@@ -12,6 +12,7 @@ mod split;
 use rust_decimal::Decimal;
 use usance_core::{
     catalog::meter::Aggregation,
+    ids::CustomerId,
     metering::{MeterValue, Point, Properties, matches_all, meter_value},
     period::Period,
     rating::{Needs, Usage},
@@ -65,7 +66,32 @@ pub(crate) struct Measurement<'a> {
     pub(crate) period: Period,
 }
 
-impl Measurement<'_> {
+/// The usage of a meter over a period, whatever prices charge for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MeterSpan<'a> {
+    pub(crate) customer: CustomerId,
+    pub(crate) meter: &'a Meter,
+    /// Half-open.
+    pub(crate) period: Period,
+}
+
+impl<'a> MeterSpan<'a> {
+    /// The stretch of the events that the meter may measure; those before it was there are in no bucket either.
+    fn events_of(&self, span: Period) -> EventSpan<'a> {
+        EventSpan {
+            customer: self.customer,
+            event_type: &self.meter.event_type,
+            span,
+            received_from: self.meter.created_at,
+        }
+    }
+}
+
+impl<'a> Measurement<'a> {
+    fn of_meter(&self) -> MeterSpan<'a> {
+        MeterSpan { customer: self.customer.id, meter: self.meter, period: self.period }
+    }
+
     /// Whether the buckets hold all that the price needs.
     fn fits_buckets(&self) -> bool {
         let price = &self.price.price;
@@ -76,21 +102,18 @@ impl Measurement<'_> {
         };
         is_of_all_events && is_a_quantity && self.meter.aggregation != Aggregation::WeightedSum
     }
+}
 
-    /// The stretch of the events that the meter may measure; those before it was there are in no bucket either.
-    fn events_of(&self, span: Period) -> EventSpan<'_> {
-        EventSpan {
-            customer: self.customer.id,
-            event_type: &self.meter.event_type,
-            span,
-            received_from: self.meter.created_at,
-        }
-    }
+/// Measures the usage of meters at once, in their order. None of them is a weighted sum.
+pub(crate) async fn measure_meters(tx: &mut TenantTx, wanted: &[MeterSpan<'_>]) -> Result<Vec<Decimal>> {
+    let measured = buckets::measure(tx, wanted).await?;
+    Ok(measured.into_iter().map(|measured| measured.quantity).collect())
 }
 
 /// Measures several prices at once, in their order.
 pub(crate) async fn measure(tx: &mut TenantTx, wanted: &[Measurement<'_>]) -> Result<Vec<Measured>> {
     let (plain, raw): (Vec<_>, Vec<_>) = wanted.iter().copied().partition(Measurement::fits_buckets);
+    let plain: Vec<MeterSpan<'_>> = plain.iter().map(Measurement::of_meter).collect();
     let mut plain = buckets::measure(tx, &plain).await?.into_iter();
     let mut raw = raw::measure(tx, &raw).await?.into_iter();
     let next = |measurement: &Measurement<'_>| {

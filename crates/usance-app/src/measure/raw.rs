@@ -23,7 +23,7 @@ use crate::{
 /// Measures prices one after the other, in their order.
 pub(super) async fn measure(tx: &mut TenantTx, wanted: &[Measurement<'_>]) -> Result<Vec<Measured>> {
     let spans: Vec<_> =
-        wanted.iter().map(|measurement| measurement.events_of(span_of(measurement))).collect();
+        wanted.iter().map(|measurement| measurement.of_meter().events_of(span_of(measurement))).collect();
     let mut pages = Pages::new(&spans);
     let mut measured = Vec::with_capacity(wanted.len());
     let mut tallies = wanted.iter().map(Tally::new);

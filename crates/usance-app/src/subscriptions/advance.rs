@@ -21,6 +21,7 @@ use super::state;
 use crate::{
     Cx,
     billing::{Bill, CHECK_EVERY, Offers, announce_many, bill},
+    entitlements,
     error::{Error, Result},
     work,
 };
@@ -103,6 +104,7 @@ pub(super) async fn settle(
     let same_items: Vec<_> = next.iter().filter(|(_, changed)| !changed).map(|(stored, _)| stored).collect();
     subscriptions::update_many(tx, &same_items, cx.now).await?;
     schedule(tx, offers, &moves).await?;
+    look_at_entitlements(tx, &moves).await?;
     bill(cx, tx, offers, &bills).await?;
     for (stored, _) in next.iter().filter(|(_, changed)| *changed) {
         subscriptions::update(tx, stored, cx.now).await?;
@@ -110,6 +112,13 @@ pub(super) async fn settle(
     let events = moves.iter().zip(&next).flat_map(|(it, (stored, _))| announcements(&it.effects, stored));
     announce_many(cx, tx, events.collect()).await?;
     Ok(catalog_versions::bump(tx).await?)
+}
+
+/// Who gets more of something that was exhausted is told so.
+async fn look_at_entitlements(tx: &mut TenantTx, moves: &[Move]) -> Result<()> {
+    let customers: Vec<CustomerId> = moves.iter().map(|it| it.stored.customer_id).collect();
+    let Some(at) = moves.iter().map(|it| it.at).max() else { return Ok(()) };
+    entitlements::look_again(tx, &customers, at).await
 }
 
 /// Whether more than how far the items are billed is to be stored of them, or a planned change.

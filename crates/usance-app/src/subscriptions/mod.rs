@@ -27,8 +27,11 @@ use usance_db::{
 use crate::{
     Cx,
     billing::{Offers, time_zone},
-    catalog::{overrides::PriceOverride, plans::PlanAtVersion},
-    coupons, customers,
+    catalog::{
+        overrides::PriceOverride,
+        plans::{CreateEntitlement, PlanAtVersion},
+    },
+    coupons, customers, entitlements,
     error::{Code, Error, Result},
     outbox::announce,
     test_clock::check_instant,
@@ -54,6 +57,8 @@ pub struct CreateSubscription {
     pub coupon: Option<String>,
     /// Whether the plan's trial comes first; true if absent.
     pub trial: Option<bool>,
+    /// What the subscription grants of features instead of its plan.
+    pub entitlements: Vec<CreateEntitlement>,
 }
 
 /// An add-on that is bought with a plan.
@@ -120,6 +125,9 @@ pub async fn create(cx: &Cx, tx: &mut TenantTx, input: CreateSubscription) -> Re
     };
     state::store(&state, &mut stored);
     subscriptions::insert(tx, &stored).await?;
+    if !input.entitlements.is_empty() {
+        entitlements::replace_own(tx, stored.id, &input.entitlements).await?;
+    }
     if let Some(coupon) = &input.coupon {
         coupons::redeem(cx, tx, &customer, Some(stored.id), coupon).await?;
     }

@@ -29,6 +29,26 @@ pub enum MeterValue {
     Hash(Uuid),
 }
 
+impl MeterValue {
+    /// What a meter adds to its quantity for the event, if it adds at all.
+    pub const fn addend(self, aggregation: Aggregation) -> Option<Decimal> {
+        match (aggregation, self) {
+            (Aggregation::Count, _) => Some(Decimal::ONE),
+            (Aggregation::Sum, Self::Decimal(value)) => Some(value),
+            (
+                Aggregation::Sum
+                | Aggregation::Average
+                | Aggregation::WeightedSum
+                | Aggregation::UniqueCount
+                | Aggregation::Max
+                | Aggregation::Min
+                | Aggregation::Latest,
+                _,
+            ) => None,
+        }
+    }
+}
+
 /// The folded events of one customer, meter and bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BucketFold {

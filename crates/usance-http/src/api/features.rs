@@ -25,12 +25,14 @@ pub(crate) struct CreateFeature {
     name: Option<String>,
     /// For people.
     description: Option<String>,
+    /// Code of the meter whose usage counts against limits; without one, what is consumed counts. It never changes.
+    meter: Option<String>,
 }
 
 impl From<CreateFeature> for features::CreateFeature {
     fn from(body: CreateFeature) -> Self {
-        let CreateFeature { code, name, description } = body;
-        Self { code, name, description }
+        let CreateFeature { code, name, description, meter } = body;
+        Self { code, name, description, meter }
     }
 }
 
@@ -52,6 +54,8 @@ pub(crate) struct FeatureView {
     code: String,
     name: String,
     description: String,
+    /// Code of the meter whose usage counts against limits.
+    meter: Option<String>,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     #[schema(value_type = String, format = DateTime)]
@@ -65,6 +69,7 @@ impl From<Feature> for FeatureView {
             code: feature.code,
             name: feature.name,
             description: feature.description,
+            meter: feature.meter.map(|(_, code)| code),
             created_at: feature.created_at,
             updated_at: feature.updated_at,
         }

@@ -7,6 +7,7 @@ pub(crate) mod credit_balances;
 pub(crate) mod credit_notes;
 pub(crate) mod customers;
 pub(crate) mod discounts;
+pub(crate) mod entitlements;
 pub(crate) mod event_corrections;
 pub(crate) mod events;
 pub(crate) mod explanations;

@@ -9,6 +9,8 @@ use usance_core::decimal::decimal_text;
 use usance_db::plans as rows;
 use utoipa::ToSchema;
 
+use crate::extract::objects;
+
 /// A price: a charge model with its parameters, and optional terms around it. Money and quantities are decimal strings,
 /// money in major units.
 ///
@@ -96,9 +98,11 @@ pub(crate) struct EntitlementBody {
     value: Option<String>,
     /// Of a metered entitlement, a decimal string.
     limit: Option<String>,
-    /// `hour`, `day`, `month`, `period` or `never`; `period` if absent.
+    /// `minute`, `hour`, `day` or `month` of UTC, `period` or `never`; `period` if absent. A sliding window is a minute,
+    /// an hour, 24 hours or 30 days long.
     reset: Option<String>,
-    /// `fixed` or `sliding`; `fixed` if absent.
+    /// `fixed` or `sliding`; `fixed` if absent. A sliding window counts what is consumed, also where the feature has a
+    /// meter.
     window: Option<String>,
     /// Whether usage over the limit is refused; true if absent.
     hard: Option<bool>,
@@ -136,17 +140,20 @@ pub(crate) struct TrialBody {
     price: Option<String>,
     /// What happens at its end: `convert` to a paid subscription, or `cancel`; convert if absent.
     then: Option<String>,
+    /// What the trial grants of features, instead of what the plan does.
+    #[serde(default, deserialize_with = "objects", skip_serializing_if = "Vec::is_empty")]
+    limits: Vec<EntitlementBody>,
 }
 
 impl From<TrialBody> for plans::CreateTrial {
     fn from(body: TrialBody) -> Self {
-        let TrialBody { days, hours, price, then } = body;
-        Self { days, hours, price, then }
+        let TrialBody { days, hours, price, then, limits } = body;
+        Self { days, hours, price, then, limits: limits.into_iter().map(Into::into).collect() }
     }
 }
 
 impl TrialBody {
-    pub(crate) fn of(policies: &rows::PlanPolicies) -> Option<Self> {
+    pub(crate) fn of(policies: &rows::PlanPolicies, limits: &[rows::Entitlement]) -> Option<Self> {
         let (unit, count) = policies.trial.as_ref()?;
         let by_hour = unit == "hour";
         Some(Self {
@@ -154,6 +161,7 @@ impl TrialBody {
             hours: by_hour.then_some(*count),
             price: policies.trial_price.map(decimal_text),
             then: Some(policies.trial_then.clone()),
+            limits: limits.iter().cloned().map(Into::into).collect(),
         })
     }
 }

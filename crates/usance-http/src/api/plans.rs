@@ -190,7 +190,7 @@ impl UpdatePlan {
         let entitlements: Vec<EntitlementBody> = self.entitlements.unwrap_or_else(current_entitlements);
         let before = current.version.policies.clone();
         let policies = CreatePolicies {
-            trial: self.trial.or_else(|| TrialBody::of(&before)).map(Into::into),
+            trial: self.trial.or_else(|| TrialBody::of(&before, &current.trial_limits)).map(Into::into),
             proration: self.proration.or(Some(before.proration)),
             first_tier_flat: self.first_tier_flat.or(Some(before.first_tier_flat)),
             coupon_order: self.coupon_order.or(Some(before.coupon_order)),
@@ -265,7 +265,7 @@ impl From<PlanAtVersion> for PlanView {
             alignment: at.version.alignment,
             prices: at.prices.into_iter().map(Into::into).collect(),
             entitlements: at.entitlements.into_iter().map(Into::into).collect(),
-            trial: TrialBody::of(&policies),
+            trial: TrialBody::of(&policies, &at.trial_limits),
             proration: policies.proration,
             first_tier_flat: policies.first_tier_flat,
             coupon_order: policies.coupon_order,

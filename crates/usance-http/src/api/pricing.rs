@@ -109,7 +109,7 @@ impl From<PricedPlan> for PricedPlanView {
             name: plan.plan.name,
             description: plan.plan.description,
             family: plan.plan.family,
-            trial: TrialBody::of(&version.policies),
+            trial: TrialBody::of(&version.policies, &plan.trial_limits),
             currency: version.currency,
             interval: version.interval_unit,
             interval_count: version.interval_count,

@@ -12,7 +12,7 @@ use usance_core::ids::SubscriptionId;
 use usance_db::subscriptions::SubscriptionItem;
 use utoipa::ToSchema;
 
-use super::plan_parts::{PriceBody, PriceOverrideBody};
+use super::plan_parts::{EntitlementBody, PriceBody, PriceOverrideBody};
 use crate::{
     error::ApiResult,
     extract::{Authorized, CustomerQuery, Mutation, NoBody, Path, Query, objects, optional_objects},
@@ -60,15 +60,28 @@ pub(crate) struct CreateSubscription {
     coupon: Option<String>,
     /// Whether the plan's trial comes first; true if absent.
     trial: Option<bool>,
+    /// What the subscription grants of features, instead of what its plan does.
+    #[serde(default, deserialize_with = "objects")]
+    entitlements: Vec<EntitlementBody>,
 }
 
 impl From<CreateSubscription> for subscriptions::CreateSubscription {
     fn from(body: CreateSubscription) -> Self {
-        let CreateSubscription { customer, plan, start_at, quantity, add_ons, overrides, coupon, trial } =
-            body;
+        let CreateSubscription {
+            customer,
+            plan,
+            start_at,
+            quantity,
+            add_ons,
+            overrides,
+            coupon,
+            trial,
+            entitlements,
+        } = body;
+        let entitlements = entitlements.into_iter().map(Into::into).collect();
         let add_ons = add_ons.into_iter().map(Into::into).collect();
         let overrides = overrides.into_iter().map(Into::into).collect();
-        Self { customer, plan, start_at, quantity, add_ons, overrides, coupon, trial }
+        Self { customer, plan, start_at, quantity, add_ons, overrides, coupon, trial, entitlements }
     }
 }
 

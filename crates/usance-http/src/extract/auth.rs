@@ -58,7 +58,7 @@ impl FromRequestParts<HttpState> for AnyKey {
     }
 }
 
-fn credential(headers: &HeaderMap) -> ApiResult<Credential> {
+pub(crate) fn credential(headers: &HeaderMap) -> ApiResult<Credential> {
     let missing =
         || Error::refused(Code::Unauthorized, "send Authorization: Bearer sk_test_… (or X-API-Key)");
     let text_of =

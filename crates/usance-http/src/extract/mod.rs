@@ -6,7 +6,7 @@ mod mutation;
 mod path;
 mod query;
 
-pub(crate) use auth::{AnyKey, Authorized};
+pub(crate) use auth::{AnyKey, Authorized, credential};
 pub(crate) use body::{
     BodyLimits, Texts, change, from_json, objects, optional_object, optional_objects, read_body,
     require_json, require_plain,

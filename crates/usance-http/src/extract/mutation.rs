@@ -90,6 +90,11 @@ impl<T: Send + 'static> Mutation<T> {
         &self.body
     }
 
+    /// The caller and the body of a request that an id in its body identifies, whatever its idempotency key.
+    pub(crate) fn into_parts(self) -> (Cx, T) {
+        (self.cx, self.body)
+    }
+
     /// Runs the request in one transaction, at most once per idempotency key.
     pub(crate) async fn run<V, F>(self, status: StatusCode, run: F) -> ApiResult<Response>
     where
@@ -139,6 +144,9 @@ fn kept_refusal(error: &Error) -> Option<Answer> {
             | Code::PaymentInProgress
             | Code::PaymentUnknown
             | Code::TooManyRequests
+            | Code::RateLimitExceeded
+            | Code::SubscriptionInactive
+            | Code::FeatureNotIncluded
             | Code::Timeout
             | Code::Unavailable
     );

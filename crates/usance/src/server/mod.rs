@@ -11,15 +11,18 @@ use anyhow::Context as _;
 use axum::serve::ListenerExt as _;
 use jiff::SignedDuration;
 use metrics_exporter_prometheus::PrometheusHandle;
+use secrecy::ExposeSecret;
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use usance_app::{
     App, Ids, Parts,
     auth::{KeyCache, access_token::AccessTokens, keyring::Keyring, password::PasswordHashing},
     config::{Role, Settings},
+    entitlements::{self, Entitlements},
     gateway::{Gateways, sandbox::SandboxGateway},
     ingest::{self, Ingest},
     invoice_pdf::PdfRendering,
+    rate_limits::{RateLimits, RedisLimiter},
     wallets::WalletWriter,
 };
 use usance_core::clock::{Clock, Random};
@@ -35,6 +38,8 @@ const REQUESTS_TIMEOUT: Duration = Duration::from_secs(20);
 const TASKS_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the connections to the database may take to be given back.
 const CONNECTIONS_TIMEOUT: Duration = Duration::from_secs(5);
+/// Tasks that read again what customers used.
+const REFRESHERS: usize = 2;
 /// How often the recorder folds what histograms were given.
 const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
 
@@ -70,6 +75,12 @@ struct Running {
     workers: TaskTracker,
     accepting: CancellationToken,
     working: CancellationToken,
+}
+
+/// What the tasks of a server take from its application.
+struct Queues {
+    events: ingest::Queue,
+    refreshes: entitlements::Due,
 }
 
 /// Starts a server and returns when it takes requests.
@@ -113,14 +124,19 @@ async fn start_on(
 ) -> anyhow::Result<Running> {
     let metrics = outside.metrics.clone();
     let (writers, workers) = (TaskTracker::new(), TaskTracker::new());
-    let (app, queue) = build_app(database, settings, outside, &writers).await?;
+    let (app, Queues { events, refreshes }) = build_app(database, settings, outside, &writers).await?;
     let (accepting, working) = (CancellationToken::new(), CancellationToken::new());
-    ingest::spawn_writers(&app, queue, &writers);
+    ingest::spawn_writers(&app, events, &writers);
     if settings.role != Role::Api {
         for _ in 0..settings.workers {
             workers.spawn(worker::run(app.clone(), settings.work_interval, working.clone()));
         }
     }
+    let refreshes = Arc::new(refreshes);
+    for _ in 0..REFRESHERS {
+        workers.spawn(entitlements::run_refresher(app.clone(), Arc::clone(&refreshes), working.clone()));
+    }
+    workers.spawn(entitlements::listen(app.clone(), working.clone()));
     if let Some(metrics) = metrics.clone() {
         workers.spawn(keep_up(metrics, working.clone()));
     }
@@ -137,13 +153,16 @@ async fn build_app(
     settings: &Settings,
     outside: Outside,
     writers: &TaskTracker,
-) -> anyhow::Result<(App, ingest::Queue)> {
+) -> anyhow::Result<(App, Queues)> {
     database.migrate().await?;
     let db = database.connect(settings)?;
     let Outside { clock, random, metrics: _ } = outside;
     let secret = secret_key::find_or_generate(settings, &db, random.as_ref()).await?;
     let keyring = Keyring::parse(&secret).context("the secret key cannot be used")?;
-    let (ingest, queue) = Ingest::new(settings.ingest());
+    let (ingest, events) = Ingest::new(settings.ingest());
+    let (entitlements, refreshes) = Entitlements::new();
+    let redis = settings.redis_url.as_ref().map(|url| RedisLimiter::new(url.expose_secret())).transpose();
+    let redis = redis.context("the address of Redis cannot be used")?;
     let parts = Parts {
         db,
         ids: Ids::new(Arc::clone(&clock), Arc::clone(&random)),
@@ -155,6 +174,8 @@ async fn build_app(
         public_url: settings.public_url.clone(),
         gateways: Gateways::new(Arc::new(SandboxGateway::default())),
         ingest,
+        entitlements,
+        rate_limits: RateLimits::new(settings.rate_limits, redis),
         wallet_writer: WalletWriter::new(writers.clone()),
         // The settings allow far less than a duration can hold.
         work_lease: settings.work_lease.try_into().unwrap_or(SignedDuration::MAX),
@@ -162,13 +183,14 @@ async fn build_app(
         clock,
         random,
     };
-    Ok((App::new(parts), queue))
+    Ok((App::new(parts), Queues { events, refreshes }))
 }
 
 async fn serve(listener: TcpListener, router: axum::Router, accepting: CancellationToken) -> io::Result<()> {
     // An answer is small and complete: waiting for more to send with it only delays it.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    axum::serve(listener, router).with_graceful_shutdown(accepting.cancelled_owned()).await
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(accepting.cancelled_owned()).await
 }
 
 async fn keep_up(metrics: PrometheusHandle, working: CancellationToken) {

@@ -1,0 +1,22 @@
+//! Entitlements: whether a customer may go on.
+//!
+//! [`check`] answers from memory what is at most a second old. Rights are forgotten as soon as their catalogue changes,
+//! by this instance's own commits and by what the others tell through the database; what was used is read again in the
+//! background while anybody asks. [`consume`] decides in the database, under a lock, with the event that it records.
+
+mod access;
+mod consume;
+mod memory;
+mod own;
+mod refresh;
+mod rights;
+mod told;
+mod uses;
+
+pub use access::{Access, Checked, FeatureAccess, Question, access, check};
+pub use consume::{Consumed, Consumption, consume};
+pub use memory::Entitlements;
+pub(crate) use memory::NewUsage;
+pub use own::{list_own, replace_own, set_own};
+pub use refresh::{Due, listen, run_refresher};
+pub(crate) use told::{look_again, restore};

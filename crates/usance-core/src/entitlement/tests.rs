@@ -1,0 +1,327 @@
+use std::collections::HashMap;
+
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use proptest::prelude::*;
+use rust_decimal::Decimal;
+use uuid::Uuid;
+
+use super::{
+    Allowance, Counting, CountingError, EntitlingSubscription, FeatureGrants, Grant, Reason, Reset,
+    SlidingSpan, SlidingUse, Use, decide, entitled, fixed_window,
+};
+use crate::{
+    ids::{FeatureId, SubscriptionId},
+    period::{Alignment, BillingCycle, BillingInterval, IntervalUnit, Period},
+    subscription::{SubscriptionStatus, Trial, TrialEnd},
+};
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn decimal(text: &str) -> Decimal {
+    text.parse().unwrap()
+}
+
+fn limited(limit: &str, reset: &str, window: &str) -> Grant {
+    let allowance = Allowance::Limited { limit: decimal(limit), hard: true };
+    Grant { allowance, counting: Counting::parse(reset, window).unwrap() }
+}
+
+fn soft(limit: &str) -> Grant {
+    let allowance = Allowance::Limited { limit: decimal(limit), hard: false };
+    Grant { allowance, ..limited(limit, "day", "fixed") }
+}
+
+fn none() -> FeatureGrants {
+    FeatureGrants::none(FeatureId::from_uuid(Uuid::nil()), None)
+}
+
+/// A subscription from 1 January 2024 with the feature `calls`.
+fn subscription(status: SubscriptionStatus, grants: FeatureGrants) -> EntitlingSubscription {
+    let start_at = at("2024-01-01T00:00:00Z");
+    EntitlingSubscription {
+        id: SubscriptionId::from_uuid(Uuid::nil()),
+        tier: "pro".to_owned(),
+        status,
+        start_at,
+        trial: None,
+        cancel_at: None,
+        open: Period { start: start_at, end: at("2024-02-01T00:00:00Z") },
+        cycle: BillingCycle {
+            interval: BillingInterval::new(IntervalUnit::Month, 1).unwrap(),
+            alignment: Alignment::Calendar,
+            time_zone: TimeZone::UTC,
+            anchor: start_at,
+        },
+        grants: HashMap::from([("calls".to_owned(), grants)]),
+    }
+}
+
+fn active(grant: Grant) -> [EntitlingSubscription; 1] {
+    [subscription(SubscriptionStatus::Active, FeatureGrants { plan: Some(grant), ..none() })]
+}
+
+/// The limit of `calls` at noon of 10 January, or why there is none.
+fn limit_of(subscriptions: &[EntitlingSubscription]) -> Result<String, Reason> {
+    let entitled = entitled(subscriptions, "calls", at("2024-01-10T12:00:00Z"))?;
+    Ok(match entitled.grant.allowance {
+        Allowance::Limited { limit, hard } => format!("{limit} {}", if hard { "hard" } else { "soft" }),
+        Allowance::Unlimited => "unlimited".to_owned(),
+        Allowance::Value(value) => value,
+    })
+}
+
+#[test]
+fn fixed_windows_follow_utc_and_the_billing_period() {
+    // given
+    let period = Period { start: at("2024-02-10T08:00:00Z"), end: at("2024-03-10T08:00:00Z") };
+    let now = at("2024-02-29T23:59:59.999999Z");
+    let cases = [
+        (Reset::Minute, "2024-02-29T23:59:00Z", "2024-03-01T00:00:00Z"),
+        (Reset::Hour, "2024-02-29T23:00:00Z", "2024-03-01T00:00:00Z"),
+        (Reset::Day, "2024-02-29T00:00:00Z", "2024-03-01T00:00:00Z"),
+        (Reset::Month, "2024-02-01T00:00:00Z", "2024-03-01T00:00:00Z"),
+        (Reset::Period, "2024-02-10T08:00:00Z", "2024-03-10T08:00:00Z"),
+    ];
+
+    for (reset, start, end) in cases {
+        // when
+        let window = fixed_window(reset, period, now);
+
+        // then
+        assert_eq!(window, Period { start: at(start), end: at(end) }, "{reset:?}");
+    }
+    assert_eq!(fixed_window(Reset::Never, period, now).end, Timestamp::MAX);
+    assert!(fixed_window(Reset::Hour, period, Timestamp::MAX).contains(at("9999-12-30T22:00:00Z")));
+}
+
+#[test]
+fn only_windows_of_a_fixed_length_slide() {
+    // given
+    let words = Reset::ALL.map(Reset::as_str);
+
+    // when
+    let sliding = words.map(|word| Counting::parse(word, "sliding"));
+
+    // then
+    assert!(sliding[..4].iter().all(Result::is_ok));
+    assert_eq!(sliding[4..], [Err(CountingError::CannotSlide), Err(CountingError::CannotSlide)]);
+    assert_eq!(Counting::parse("year", "fixed"), Err(CountingError::UnknownReset));
+    assert_eq!(Counting::parse("day", "open"), Err(CountingError::UnknownWindow));
+}
+
+#[test]
+fn a_subscription_grants_what_its_state_at_the_time_allows() {
+    // given
+    let granted = || FeatureGrants {
+        plan: Some(limited("1000", "month", "fixed")),
+        trial: Some(limited("100", "day", "fixed")),
+        ..none()
+    };
+    let with = |status| subscription(status, granted());
+    let trial = |ends_at: &str, then| {
+        let trial = Some(Trial { ends_at: at(ends_at), then });
+        EntitlingSubscription { trial, ..with(SubscriptionStatus::Trialing) }
+    };
+    let canceled_on_9 = EntitlingSubscription {
+        cancel_at: Some(at("2024-01-09T00:00:00Z")),
+        ..with(SubscriptionStatus::Active)
+    };
+    let (plan, own) = (Ok("1000 hard".to_owned()), Ok("100 hard".to_owned()));
+    let cases = [
+        ("active", with(SubscriptionStatus::Active), plan.clone()),
+        ("not dealt with yet", with(SubscriptionStatus::Incomplete), plan.clone()),
+        ("past due", with(SubscriptionStatus::PastDue), Err(Reason::SubscriptionInactive)),
+        ("paused", with(SubscriptionStatus::Paused), Err(Reason::SubscriptionInactive)),
+        ("canceled", with(SubscriptionStatus::Canceled), Err(Reason::SubscriptionInactive)),
+        ("cancel is due", canceled_on_9, Err(Reason::SubscriptionInactive)),
+        ("in the trial", trial("2024-01-11T00:00:00Z", TrialEnd::Convert), own),
+        ("converted", trial("2024-01-10T12:00:00Z", TrialEnd::Convert), plan),
+        ("trial over", trial("2024-01-10T12:00:00Z", TrialEnd::Cancel), Err(Reason::SubscriptionInactive)),
+    ];
+
+    for (name, subscription, expected) in cases {
+        // when
+        let limit = limit_of(&[subscription]);
+
+        // then
+        assert_eq!(limit, expected, "{name}");
+    }
+}
+
+#[test]
+fn grants_of_the_subscription_replace_and_add_ons_and_further_subscriptions_add() {
+    // given
+    let plan = FeatureGrants { plan: Some(limited("10", "day", "fixed")), ..none() };
+    let own = FeatureGrants { own: Some(limited("7", "hour", "fixed")), ..plan.clone() };
+    let packs = FeatureGrants { add_ons: vec![(3, limited("5", "day", "fixed"))], ..own.clone() };
+    let only_pack = FeatureGrants { add_ons: vec![(2, limited("5", "day", "fixed"))], ..none() };
+    let unlimited = Grant { allowance: Allowance::Unlimited, ..limited("0", "day", "fixed") };
+    let lifted = FeatureGrants { add_ons: vec![(1, unlimited)], ..plan.clone() };
+    let softened = FeatureGrants { add_ons: vec![(1, soft("5"))], ..plan.clone() };
+    let huge = FeatureGrants {
+        add_ons: vec![(u32::MAX, limited("9999999999999999", "day", "fixed"))],
+        ..plan.clone()
+    };
+    let limit = |grants: &[FeatureGrants]| {
+        let with = |grants: &FeatureGrants| subscription(SubscriptionStatus::Active, grants.clone());
+        limit_of(&grants.iter().map(with).collect::<Vec<_>>())
+    };
+
+    // when
+    let limits = [
+        limit(std::slice::from_ref(&own)),
+        limit(std::slice::from_ref(&packs)),
+        limit(&[only_pack]),
+        limit(&[lifted]),
+        limit(&[softened]),
+        limit(&[plan.clone(), own]),
+        limit(&[]),
+        limit(&[none()]),
+    ];
+
+    // then
+    let granted = |text: &str| Ok(text.to_owned());
+    let expected = [
+        granted("7 hard"),
+        granted("22 hard"),
+        granted("10 hard"),
+        granted("unlimited"),
+        granted("15 soft"),
+        granted("17 hard"),
+        Err(Reason::SubscriptionInactive),
+        Err(Reason::FeatureNotIncluded),
+    ];
+    assert_eq!(limits, expected);
+    assert!(limit(&[huge]).is_ok());
+}
+
+#[test]
+fn the_thousandth_is_allowed_and_the_next_one_waits_until_the_first_leaves() {
+    // given
+    let subscriptions = active(limited("1000", "hour", "sliding"));
+    let (first, second, now) =
+        (at("2024-01-10T11:00:00Z"), at("2024-01-10T11:30:00Z"), at("2024-01-10T11:59:59Z"));
+    let entitled = entitled(&subscriptions, "calls", now).unwrap();
+    let mut of = Use::default();
+    entitled.add(&mut of, decimal("600"), first).unwrap();
+    entitled.add(&mut of, decimal("399"), second).unwrap();
+
+    // when
+    let thousandth = decide(&entitled, &of, Decimal::ONE, now);
+    entitled.add(&mut of, Decimal::ONE, now).unwrap();
+    let refused = decide(&entitled, &of, Decimal::ONE, now);
+    let too_much = decide(&entitled, &of, decimal("1001"), now);
+    let later = decide(&entitled, &of, decimal("600"), at("2024-01-10T12:00:00Z"));
+
+    // then
+    assert!(thousandth.allowed && !refused.allowed && later.allowed);
+    assert_eq!((refused.reason, refused.remaining), (Some(Reason::LimitReached), Some(Decimal::ZERO)));
+    assert_eq!(refused.reset_at, Some(at("2024-01-10T12:00:00Z")));
+    assert_eq!((too_much.allowed, too_much.reset_at), (false, None));
+}
+
+#[test]
+fn a_soft_limit_lets_everything_through_and_says_what_is_above_it() {
+    // given
+    let subscriptions = active(soft("3"));
+    let now = at("2024-01-10T12:00:00Z");
+    let entitled = entitled(&subscriptions, "calls", now).unwrap();
+    let mut of = Use::default();
+    entitled.add(&mut of, decimal("5.5"), now).unwrap();
+
+    // when
+    let decision = decide(&entitled, &of, Decimal::ONE, now);
+
+    // then
+    assert!(decision.allowed && decision.is_exhausted());
+    assert_eq!((decision.overage, decision.remaining), (decimal("2.5"), Some(Decimal::ZERO)));
+}
+
+#[test]
+fn a_fixed_window_starts_again_from_zero_and_a_clock_that_is_behind_does_not_undo_that() {
+    // given
+    let subscriptions = active(limited("2", "day", "fixed"));
+    let (late, midnight) = (at("2024-01-10T23:59:59Z"), at("2024-01-11T00:00:00Z"));
+    let of_day = |now| entitled(&subscriptions, "calls", now).unwrap();
+    let mut of = Use::default();
+    of_day(late).add(&mut of, decimal("2"), late).unwrap();
+
+    // when
+    let full = decide(&of_day(late), &of, Decimal::ONE, late);
+    let fresh = decide(&of_day(midnight), &of, decimal("2"), midnight);
+    of_day(midnight).add(&mut of, decimal("2"), midnight).unwrap();
+    let behind = decide(&of_day(late), &of, Decimal::ONE, late);
+
+    // then
+    assert!(!full.allowed && fresh.allowed && !behind.allowed);
+    assert_eq!(full.reset_at, Some(midnight));
+}
+
+#[test]
+fn sums_of_too_many_digits_are_refused_and_not_wrapped() {
+    // given
+    let subscriptions = active(limited("9999999999999999", "never", "fixed"));
+    let now = at("2024-01-10T12:00:00Z");
+    let entitled = entitled(&subscriptions, "calls", now).unwrap();
+    let mut of = Use { used: Decimal::MAX, ..Use::default() };
+
+    // when
+    let decision = decide(&entitled, &of, decimal("0.000000000001"), now);
+    let added = entitled.add(&mut of, decimal("0.000000000001"), now);
+
+    // then
+    assert!(!decision.allowed && added.is_err());
+}
+
+proptest! {
+    #[test]
+    fn no_window_of_the_length_ever_holds_more_than_the_limit(
+        steps in prop::collection::vec((0_i64..90_000, 1_u32..4), 1..200),
+        limit in 1_u32..12,
+    ) {
+        let span = SlidingSpan::of(Reset::Minute).unwrap();
+        let most = Decimal::from(limit);
+        let (mut of, mut taken) = (SlidingUse::default(), Vec::new());
+        let mut now = at("2024-01-01T00:00:00Z");
+
+        for (wait_ms, quantity) in steps {
+            now += SignedDuration::from_millis(wait_ms / 10);
+            let wanted = Decimal::from(quantity);
+            let fits = of.used(span, now) + wanted <= most;
+            let fits_at = of.fits_at(span, most, wanted, now);
+            prop_assert_eq!(fits, fits_at == Some(now));
+            if fits {
+                of.add(span, wanted, now).unwrap();
+                taken.push((now, quantity));
+            } else if let Some(fits_at) = fits_at {
+                // What it promises is true, if nothing else is used meanwhile.
+                prop_assert!(of.used(span, fits_at) + wanted <= most);
+            }
+            let begins = now - span.duration();
+            let within: u32 = taken.iter().filter(|(at, _)| *at > begins).map(|(_, quantity)| quantity).sum();
+            prop_assert!(within <= limit);
+            prop_assert!(of.slots().len() <= 61);
+        }
+    }
+
+    #[test]
+    fn what_was_used_is_free_again_at_most_a_sixtieth_of_the_window_late(
+        waits in prop::collection::vec(0_i64..3_000, 1..100),
+    ) {
+        let span = SlidingSpan::of(Reset::Minute).unwrap();
+        let mut of = SlidingUse::default();
+        let mut now = at("2024-01-01T00:00:00Z");
+
+        for wait_ms in waits {
+            now += SignedDuration::from_millis(wait_ms);
+            of.add(span, Decimal::ONE, now).unwrap();
+        }
+
+        let all_left = now + span.duration();
+        prop_assert_eq!(of.used(span, all_left), Decimal::ZERO);
+        let first = of.first_leaves_at(span, now).unwrap();
+        prop_assert!(first <= all_left);
+    }
+}

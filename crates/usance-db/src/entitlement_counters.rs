@@ -1,0 +1,172 @@
+//! What customers used of features in their current windows.
+
+use jiff_sqlx::ToSqlx;
+use rust_decimal::Decimal;
+use usance_core::{
+    entitlement::{SlidingUse, Slot, Use},
+    ids::{CustomerId, EntitlementCounterId, FeatureId},
+};
+use uuid::Uuid;
+
+use crate::{DbError, TenantTx};
+
+/// A counter as stored.
+#[derive(Debug, Clone)]
+pub struct Counter {
+    /// Its id.
+    pub id: EntitlementCounterId,
+    /// Who uses.
+    pub customer_id: CustomerId,
+    /// What.
+    pub feature_id: FeatureId,
+    /// Its code.
+    pub feature_code: String,
+    /// How much, in which window.
+    pub of: Use,
+    /// Whether subscribers were told that nothing is left, and not yet that there is again.
+    pub exhausted: bool,
+}
+
+struct Row {
+    id: Uuid,
+    customer_id: Uuid,
+    feature_id: Uuid,
+    feature_code: String,
+    window_start: jiff_sqlx::Timestamp,
+    used: Decimal,
+    slot_times: Vec<jiff_sqlx::Timestamp>,
+    slot_uses: Vec<Decimal>,
+    exhausted: bool,
+}
+
+impl From<Row> for Counter {
+    fn from(row: Row) -> Self {
+        let slot =
+            |(last_at, used): (jiff_sqlx::Timestamp, Decimal)| Slot { last_at: last_at.to_jiff(), used };
+        Self {
+            id: EntitlementCounterId::from_uuid(row.id),
+            customer_id: CustomerId::from_uuid(row.customer_id),
+            feature_id: FeatureId::from_uuid(row.feature_id),
+            feature_code: row.feature_code,
+            of: Use {
+                window_start: row.window_start.to_jiff(),
+                used: row.used,
+                sliding: SlidingUse::from_slots(
+                    row.slot_times.into_iter().zip(row.slot_uses).map(slot).collect(),
+                ),
+            },
+            exhausted: row.exhausted,
+        }
+    }
+}
+
+/// Lists the counters of a customer.
+pub async fn list(tx: &mut TenantTx, customer: CustomerId) -> Result<Vec<Counter>, DbError> {
+    let (tenant, livemode) = tx.keys();
+    let rows = sqlx::query_as!(
+        Row,
+        r#"-- entitlement_counters::list
+        SELECT id, customer_id, feature_id, (SELECT f.code FROM features f WHERE f.tenant_id = c.tenant_id AND f.livemode = c.livemode AND f.id = c.feature_id)
+                AS "feature_code!", window_start AS "window_start: jiff_sqlx::Timestamp", used,
+            slot_times AS "slot_times: Vec<jiff_sqlx::Timestamp>", slot_uses AS "slot_uses: Vec<Decimal>", exhausted
+        FROM entitlement_counters c
+        WHERE tenant_id = $1 AND livemode = $2 AND customer_id = $3"#,
+        tenant,
+        livemode,
+        customer.uuid(),
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows.into_iter().map(Counter::from).collect())
+}
+
+/// Takes the counter of a customer and feature for this transaction alone, with the given id if there is none yet.
+pub async fn lock(
+    tx: &mut TenantTx,
+    new_id: EntitlementCounterId,
+    customer: CustomerId,
+    feature: FeatureId,
+) -> Result<Counter, DbError> {
+    let (tenant, livemode) = tx.keys();
+    let row = sqlx::query_as!(
+        Row,
+        r#"-- entitlement_counters::lock
+        INSERT INTO entitlement_counters AS c (tenant_id, livemode, id, customer_id, feature_id, window_start, used)
+        VALUES ($1, $2, $3, $4, $5, to_timestamp(0), 0)
+        ON CONFLICT ON CONSTRAINT entitlement_counters_customer_id_key DO UPDATE SET used = c.used
+        RETURNING id, customer_id, feature_id, (SELECT f.code FROM features f WHERE f.tenant_id = c.tenant_id AND f.livemode = c.livemode AND f.id = c.feature_id)
+                AS "feature_code!", window_start AS "window_start: jiff_sqlx::Timestamp", used,
+            slot_times AS "slot_times: Vec<jiff_sqlx::Timestamp>", slot_uses AS "slot_uses: Vec<Decimal>", exhausted"#,
+        tenant,
+        livemode,
+        new_id.uuid(),
+        customer.uuid(),
+        feature.uuid(),
+    )
+    .fetch_one(tx.connection())
+    .await?;
+    Ok(row.into())
+}
+
+/// Takes a counter by its id for this transaction alone.
+pub async fn lock_by_id(tx: &mut TenantTx, id: EntitlementCounterId) -> Result<Option<Counter>, DbError> {
+    let (tenant, livemode) = tx.keys();
+    let row = sqlx::query_as!(
+        Row,
+        r#"-- entitlement_counters::lock_by_id
+        SELECT id, customer_id, feature_id, (SELECT f.code FROM features f WHERE f.tenant_id = c.tenant_id AND f.livemode = c.livemode AND f.id = c.feature_id)
+                AS "feature_code!", window_start AS "window_start: jiff_sqlx::Timestamp", used,
+            slot_times AS "slot_times: Vec<jiff_sqlx::Timestamp>", slot_uses AS "slot_uses: Vec<Decimal>", exhausted
+        FROM entitlement_counters c
+        WHERE tenant_id = $1 AND livemode = $2 AND id = $3
+        FOR UPDATE"#,
+        tenant,
+        livemode,
+        id.uuid(),
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(row.map(Counter::from))
+}
+
+/// Stores what was used and told of a counter that is locked.
+pub async fn update(tx: &mut TenantTx, counter: &Counter) -> Result<(), DbError> {
+    let (tenant, livemode) = tx.keys();
+    let slots = counter.of.sliding.slots();
+    sqlx::query!(
+        "-- entitlement_counters::update
+        UPDATE entitlement_counters
+        SET window_start = $4, used = $5, slot_times = $6, slot_uses = $7, exhausted = $8
+        WHERE tenant_id = $1 AND livemode = $2 AND id = $3",
+        tenant,
+        livemode,
+        counter.id.uuid(),
+        counter.of.window_start.to_sqlx(),
+        counter.of.used,
+        &slots.iter().map(|slot| slot.last_at.to_sqlx()).collect::<Vec<_>>() as &[jiff_sqlx::Timestamp],
+        &slots.iter().map(|slot| slot.used).collect::<Vec<_>>(),
+        counter.exhausted,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Lists the counters of customers of which subscribers were told that nothing is left.
+pub async fn list_exhausted(
+    tx: &mut TenantTx,
+    customers: &[CustomerId],
+) -> Result<Vec<EntitlementCounterId>, DbError> {
+    let (tenant, livemode) = tx.keys();
+    let rows = sqlx::query!(
+        "-- entitlement_counters::list_exhausted
+        SELECT id FROM entitlement_counters
+        WHERE tenant_id = $1 AND livemode = $2 AND customer_id = ANY($3) AND exhausted",
+        tenant,
+        livemode,
+        &customers.iter().map(|id| id.uuid()).collect::<Vec<_>>(),
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows.into_iter().map(|row| EntitlementCounterId::from_uuid(row.id)).collect())
+}

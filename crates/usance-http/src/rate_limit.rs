@@ -1,0 +1,174 @@
+//! How many requests are let in: by address without a credential, by member, by key. It comes before everything else that a
+//! request costs.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use axum::{
+    extract::{ConnectInfo, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use jiff::Timestamp;
+use secrecy::ExposeSecret;
+use usance_app::{
+    auth::{Credential, api_key},
+    error::{Code, Refusal},
+    rate_limits::{RateLimit, Verdict},
+};
+use usance_core::entitlement::{Reset, SlidingSpan};
+
+use crate::{HttpState, access_headers::seconds_until, error::ApiError, extract::credential};
+
+const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
+const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
+/// What is limited; pages and their parts are not.
+const API: &str = "/api/";
+/// Parts of paths on which other services send what they have signed, as often as they have something to tell.
+const SIGNED: [&str; 2] = ["/inbound/", "/webhooks/"];
+
+/// Counts a request, and refuses it where there were too many.
+pub(crate) async fn limit(State(state): State<HttpState>, request: Request, next: Next) -> Response {
+    let now = state.app.now();
+    let mut tightest: Option<Verdict> = None;
+    for (limit, key) in limits_of(&state, &request, now) {
+        let verdict = state.app.rate_limits.reserve(limit, &key, 1, now).await;
+        if !verdict.allowed {
+            return refuse(&verdict, now);
+        }
+        tightest = Some(tightest.filter(|it| it.remaining <= verdict.remaining).unwrap_or(verdict));
+    }
+    let mut response = next.run(request).await;
+    if let Some(verdict) = tightest {
+        set_headers(response.headers_mut(), &verdict, now);
+    }
+    response
+}
+
+/// The limits that a request falls under, each with whom it is counted for.
+fn limits_of(state: &HttpState, request: &Request, now: Timestamp) -> Vec<(RateLimit, String)> {
+    let settings = &state.app.rate_limits.settings;
+    let path = request.uri().path();
+    if !path.starts_with(API) {
+        return Vec::new();
+    }
+    let mut limits = Vec::new();
+    match caller(state, request.headers(), now) {
+        Caller::Key(key) => limits.extend(per(Reset::Minute, "key", settings.key_per_minute).zip(key)),
+        Caller::Member(member) => {
+            if pays(request.method(), path) {
+                let limit = per(Reset::Minute, "payment", settings.payment_per_minute);
+                limits.extend(limit.map(|limit| (limit, member.clone())));
+            }
+            limits.extend(per(Reset::Hour, "member", settings.member_per_hour).map(|limit| (limit, member)));
+        }
+        Caller::Nobody => {
+            let address = address(state, request);
+            let Some(address) = address.filter(|_| !SIGNED.iter().any(|part| path.contains(part))) else {
+                return limits;
+            };
+            if request.method() == Method::POST && path.starts_with("/api/v1/auth/") {
+                let limit = per(Reset::Minute, "auth", settings.auth_per_minute);
+                limits.extend(limit.map(|limit| (limit, address.clone())));
+            }
+            limits.extend(
+                per(Reset::Hour, "anonymous", settings.anonymous_per_hour).map(|limit| (limit, address)),
+            );
+        }
+    }
+    limits
+}
+
+/// A limit that is not turned off.
+fn per(reset: Reset, name: &'static str, limit: u32) -> Option<RateLimit> {
+    let span = SlidingSpan::of(reset)?;
+    (limit > 0).then_some(RateLimit { name, limit, span })
+}
+
+/// Who a request says it is from, as far as that can be told without the database.
+enum Caller {
+    /// A well-formed API key; its hash, if keys are limited.
+    Key(Option<String>),
+    /// A member whose token is valid.
+    Member(String),
+    /// Anybody else.
+    Nobody,
+}
+
+fn caller(state: &HttpState, headers: &HeaderMap, now: Timestamp) -> Caller {
+    match credential(headers) {
+        Ok(Credential::ApiKey(key)) if api_key::is_well_formed(key.expose_secret()) => {
+            let is_limited = state.app.rate_limits.settings.key_per_minute > 0;
+            Caller::Key(is_limited.then(|| hexadecimal(&api_key::hash(&state.app.keyring, &key))))
+        }
+        Ok(Credential::AccessToken { token, .. }) => {
+            let verified = state.app.access_tokens.verify(token.expose_secret(), now);
+            verified.map_or(Caller::Nobody, |(_, member)| Caller::Member(member.to_string()))
+        }
+        Ok(Credential::ApiKey(_)) | Err(_) => Caller::Nobody,
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    nibbles.filter_map(|nibble| char::from_digit(u32::from(nibble), 16)).collect()
+}
+
+/// Whether a request pays, gives back or names what is charged.
+fn pays(method: &Method, path: &str) -> bool {
+    let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let paying = ["pay", "refunds", "payment-methods", "checkout-sessions", "portal-sessions", "topups"];
+    method == Method::POST && paying.contains(&last)
+}
+
+/// The address that a request is counted for; none on the server's own machine, unless that is wanted.
+fn address(state: &HttpState, request: &Request) -> Option<String> {
+    let settings = &state.app.rate_limits.settings;
+    let ConnectInfo(peer) = request.extensions().get::<ConnectInfo<SocketAddr>>()?;
+    let forwarded = forwarded_for(request.headers(), usize::from(settings.trusted_proxies));
+    let address = forwarded.unwrap_or_else(|| peer.ip()).to_canonical();
+    (settings.loopback || !address.is_loopback()).then(|| network(address))
+}
+
+/// The address that the outermost of the trusted proxies was called from. What stands before it can be made up.
+fn forwarded_for(headers: &HeaderMap, trusted_proxies: usize) -> Option<IpAddr> {
+    let place = trusted_proxies.checked_sub(1)?;
+    let lists = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+    let addresses: Vec<&str> = lists.flat_map(|list| list.split(',')).map(str::trim).collect();
+    addresses.iter().rev().nth(place)?.parse().ok()
+}
+
+/// An IPv4 address, or the network of an IPv6 address that one customer of a provider has.
+fn network(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).to_string()
+        }
+    }
+}
+
+fn refuse(verdict: &Verdict, now: Timestamp) -> Response {
+    let seconds = verdict.reset_at.map_or(1, |at| seconds_until(at, now));
+    let detail = format!(
+        "more than {} requests came in too short a time: send the same request again in {seconds} seconds",
+        verdict.limit
+    );
+    let refusal = Refusal::new(Code::RateLimitExceeded, detail).with("retry_after_seconds", seconds);
+    let mut response = ApiError::from(refusal).into_response();
+    set_headers(response.headers_mut(), verdict, now);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}
+
+fn set_headers(headers: &mut HeaderMap, verdict: &Verdict, now: Timestamp) {
+    headers.insert(LIMIT, HeaderValue::from(verdict.limit));
+    headers.insert(REMAINING, HeaderValue::from(verdict.remaining));
+    let seconds = verdict.reset_at.map_or(0, |at| seconds_until(at, now));
+    headers.insert(RESET, HeaderValue::from(seconds));
+}
+
+#[cfg(test)]
+mod tests;
