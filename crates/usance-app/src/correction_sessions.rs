@@ -149,10 +149,9 @@ pub async fn apply(cx: &Cx, id: CorrectionSessionId) -> Result<CorrectionSession
         return Ok(session);
     }
     session.applied_at = Some(cx.tenant_now(&mut tx).await?);
-    let (mut tx, _) = make(cx, tx, &read(&session)?, &occasion(&session)).await.map_err(refusal)?;
+    let (mut tx, corrected) = make(cx, tx, &read(&session)?, &occasion(&session)).await.map_err(refusal)?;
     sessions::update(&mut tx, &session).await?;
-    tx.commit().await?;
-    cx.app.work_added.notify_one();
+    corrected.commit(cx, tx).await?;
     Ok(session)
 }
 
@@ -170,10 +169,9 @@ pub async fn undo(cx: &Cx, id: CorrectionSessionId) -> Result<CorrectionSession>
     let made = event_revisions::list_corrections(&mut tx, id).await?;
     // Its own corrections alone belong to a session: those that take them back do not.
     let occasion = Occasion { session: None, reason: format!("undo of {id}") };
-    let (mut tx, _) = reverse(cx, tx, &made, &occasion).await.map_err(|fault| fault.error)?;
+    let (mut tx, corrected) = reverse(cx, tx, &made, &occasion).await.map_err(|fault| fault.error)?;
     sessions::update(&mut tx, &session).await?;
-    tx.commit().await?;
-    cx.app.work_added.notify_one();
+    corrected.commit(cx, tx).await?;
     Ok(session)
 }
 

@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     Cx,
+    entitlements::{self, NewUsage},
     error::{Code, Error, Result},
 };
 
@@ -68,6 +69,17 @@ pub(crate) struct Corrected {
     pub(crate) stretches: BTreeSet<LateStretch>,
     /// Whose usage is another one now.
     pub(crate) customers: BTreeSet<CustomerId>,
+    usage: Vec<NewUsage>,
+}
+
+impl Corrected {
+    /// Makes the corrections durable, and has done what follows from them.
+    pub(crate) async fn commit(&self, cx: &Cx, tx: TenantTx) -> Result<()> {
+        tx.commit().await?;
+        cx.app.entitlements.add_usage(&self.usage);
+        cx.app.work_added.notify_one();
+        Ok(())
+    }
 }
 
 /// Voids or amends one event and returns it as it is then. What was done before is not done again.
@@ -77,8 +89,7 @@ pub async fn correct(cx: &Cx, correction: &EventCorrection, reason: String) -> R
     let occasion = Occasion { session: None, reason };
     let (tx, mut corrected) =
         make(cx, tx, std::slice::from_ref(correction), &occasion).await.map_err(|fault| fault.error)?;
-    tx.commit().await?;
-    cx.app.work_added.notify_one();
+    corrected.commit(cx, tx).await?;
     corrected.events.pop().ok_or(Error::Internal("a correction came to nothing"))
 }
 
@@ -129,9 +140,7 @@ pub(crate) async fn make(
         events.push(current);
         moves.extend(planned.map(|planned| Move { index, ..planned }));
     }
-    let (tx, stretches) = carry_out(cx, tx, &mut moves, (now, occasion)).await?;
-    let customers =
-        moves.iter().flat_map(|it| it.from.iter().chain(&it.to)).map(|event| event.customer).collect();
+    let (tx, corrected) = carry_out(cx, tx, &mut moves, (now, occasion)).await?;
     for Move { index, from, to, .. } in moves {
         let current = &mut events[index];
         current.counts = to.is_some();
@@ -140,7 +149,7 @@ pub(crate) async fn make(
             current.event = event;
         }
     }
-    Ok((tx, Corrected { events, stretches, customers }))
+    Ok((tx, Corrected { events, ..corrected }))
 }
 
 /// Lets the revisions count again that counted before the corrections of a session, unless an event was corrected since.
@@ -174,8 +183,7 @@ pub(crate) async fn undo(
             (revision(correction.origin, correction.to), revision(correction.origin, correction.from));
         moves.push(Move { index, from, to, drafted: None });
     }
-    let (tx, stretches) = carry_out(cx, tx, &mut moves, (now, occasion)).await?;
-    Ok((tx, Corrected { stretches, ..Corrected::default() }))
+    carry_out(cx, tx, &mut moves, (now, occasion)).await
 }
 
 fn origin_of(correction: &EventCorrection) -> Uuid {
@@ -225,7 +233,7 @@ async fn carry_out(
     tx: TenantTx,
     moves: &mut [Move],
     (now, occasion): (Timestamp, &Occasion),
-) -> std::result::Result<(TenantTx, BTreeSet<LateStretch>), CorrectionFault> {
+) -> std::result::Result<(TenantTx, Corrected), CorrectionFault> {
     let scope = cx.scope;
     let mut tx = tx.into_writer().await?;
     let resolutions = resolve(&mut tx, scope, moves, cx.now).await?;
@@ -234,7 +242,11 @@ async fn carry_out(
     let marks: Vec<_> = stretches.iter().map(|stretch| (scope, *stretch, now)).collect();
     late::mark(&mut tx, &marks).await?;
     let changed: Vec<&StoredEvent> = moves.iter().flat_map(|it| it.from.iter().chain(&it.to)).collect();
-    Ok((recount::recount(tx, scope, &changed).await?, stretches))
+    let (mut tx, usage) = recount::recount(tx, scope, &changed).await?;
+    let customers: BTreeSet<CustomerId> = changed.iter().map(|event| event.customer).collect();
+    let whose: Vec<CustomerId> = customers.iter().copied().collect();
+    entitlements::look_again(&mut tx, &whose, now).await?;
+    Ok((tx, Corrected { events: Vec::new(), stretches, customers, usage }))
 }
 
 /// A revision that lies in no open stretch: of which move, and whether that adds it.
