@@ -18,5 +18,6 @@ mod row_level_security;
 mod schedulers;
 mod shutdown;
 mod starter_invoice;
+mod three_servers;
 mod tidy;
 mod trace;
