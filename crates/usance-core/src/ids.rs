@@ -68,6 +68,10 @@ ids! {
     MemberId = "mem";
     /// Names an API key; it is not the key itself.
     ApiKeyId = "key";
+    /// Names a session of a member: a sign-in and all tokens that descend from it.
+    SessionId = "ses";
+    /// Names an entry of the audit log.
+    AuditEntryId = "aud";
     /// Names a meter.
     MeterId = "mtr";
     /// Names a feature.

@@ -1,5 +1,6 @@
 //! The rules of Usance as pure functions over values: no I/O, no async, no clock of its own, no floats.
 
+pub mod access;
 pub mod catalog;
 pub mod clock;
 pub mod commitment;
