@@ -1,5 +1,7 @@
 //! The context of one request or one piece of due work.
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 use usance_core::ids::RequestId;
 use usance_db::{Scope, TenantTx, test_clocks};
@@ -19,13 +21,15 @@ pub struct Cx {
     pub now: Timestamp,
     /// For logs and answers.
     pub request_id: RequestId,
+    /// Where the request comes from; absent for due work.
+    pub address: Option<IpAddr>,
 }
 
 impl Cx {
     /// The context of work that nobody asked for.
     pub fn of_work(app: &App, scope: Scope) -> Self {
         let request_id = RequestId::from_uuid(app.ids.next());
-        Self { app: app.clone(), scope, caller: None, now: app.now(), request_id }
+        Self { app: app.clone(), scope, caller: None, now: app.now(), request_id, address: None }
     }
 
     /// Begins a transaction over the rows of the tenant and mode.

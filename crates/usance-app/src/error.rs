@@ -66,6 +66,8 @@ pub enum Error {
 pub enum Code {
     NotFound,
     Unauthorized,
+    InvalidCredentials,
+    TokenNotValid,
     Forbidden,
     MalformedJson,
     InvalidField,
@@ -125,9 +127,11 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 57] = [
+    pub const ALL: [Self; 59] = [
         Self::NotFound,
         Self::Unauthorized,
+        Self::InvalidCredentials,
+        Self::TokenNotValid,
         Self::Forbidden,
         Self::MalformedJson,
         Self::InvalidField,
@@ -190,6 +194,8 @@ impl Code {
         match self {
             Self::NotFound => "not_found",
             Self::Unauthorized => "unauthorized",
+            Self::InvalidCredentials => "invalid_credentials",
+            Self::TokenNotValid => "token_not_valid",
             Self::Forbidden => "forbidden",
             Self::MalformedJson => "malformed_json",
             Self::InvalidField => "invalid_field",

@@ -1,5 +1,7 @@
 //! The use cases of Usance: load, ask the core, store, announce, in one transaction each.
 
+pub mod api_keys;
+pub mod audit;
 pub mod auth;
 mod billing;
 pub mod catalog;
@@ -30,6 +32,7 @@ pub mod invoicing;
 mod ledger;
 mod logo;
 mod measure;
+pub mod members;
 pub mod outbox;
 pub mod payments;
 pub mod plan_migrations;
@@ -38,6 +41,7 @@ pub mod pricing;
 pub mod quotes;
 pub mod rate_limits;
 pub mod refunds;
+pub mod sessions;
 pub mod subscriptions;
 pub mod tax;
 pub mod tax_rates;
@@ -88,6 +92,8 @@ pub struct Parts {
     pub keyring: Keyring,
     /// Signs and verifies members' access tokens.
     pub access_tokens: AccessTokens,
+    /// How long a session lasts that is not renewed.
+    pub session_lifetime: SignedDuration,
     /// API keys found a moment ago.
     pub key_cache: KeyCache,
     /// Hashes members' passwords.

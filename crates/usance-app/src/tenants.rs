@@ -1,32 +1,29 @@
 //! Registering a tenant: its first member, its keys, and the tokens of the first session.
 
 use jiff::Timestamp;
-use secrecy::{ExposeSecret, SecretString};
-use usance_core::ids::{ApiKeyId, MemberId, TenantId};
+use secrecy::SecretString;
+use serde_json::json;
+use usance_core::ids::{MemberId, TenantId};
 use usance_db::{
-    Scope, TenantTx, api_keys,
-    api_keys::NewApiKey,
-    members::{self, Member, NewRefreshToken},
+    Scope,
+    members::{self, Member},
     tenants::{self, Tenant},
 };
 
 use crate::{
-    App,
-    auth::{
-        access_token::REFRESH_TOKEN_LIFETIME,
-        api_key::{self, KeyKind, PEPPER_VERSION},
-        keyring::sha256,
-        password,
-    },
+    App, Cx,
+    api_keys::{self, KeyPair},
+    audit::{self, Audited},
+    auth::{api_key, password},
     error::{Code, Error, Faults, Result},
     fields::{check_optional_text, check_text, read_email},
+    sessions::{self, Attempt, Origin, Tokens},
 };
 
 const SLUG_LENGTH_MAX: usize = 48;
 const SLUG_SUFFIX_LENGTH: usize = 6;
 const SLUG_ATTEMPTS_MAX: usize = 5;
 const WEBHOOK_SECRET_LENGTH: usize = 32;
-const REFRESH_TOKEN_LENGTH: usize = 43;
 
 /// Who registers.
 #[derive(Debug)]
@@ -60,23 +57,21 @@ pub struct RegisteredTenant {
     pub test: KeyPair,
     /// Signs webhooks.
     pub webhook_secret: SecretString,
-    /// A JWT, valid for an hour.
-    pub access_token: SecretString,
-    /// Valid for a week.
-    pub refresh_token: SecretString,
+    /// Of the owner's first session.
+    pub tokens: Tokens,
 }
 
-/// The two keys of a mode.
-#[derive(Debug)]
-pub struct KeyPair {
-    /// For servers; stored as a hash only.
-    pub secret: SecretString,
-    /// For browsers.
-    pub publishable: SecretString,
+/// A tenant that is about to be stored.
+#[derive(Debug, Clone)]
+struct NewTenant {
+    tenant: Tenant,
+    owner: Member,
+    webhook_secret: SecretString,
+    origin: Origin,
 }
 
 /// Registers a tenant.
-pub async fn register(app: &App, input: RegisterTenant) -> Result<RegisteredTenant> {
+pub async fn register(app: &App, input: RegisterTenant, origin: Origin) -> Result<RegisteredTenant> {
     let now = app.now();
     let mut faults = Faults::default();
     check_text(&mut faults, "/company_name", &input.company_name);
@@ -131,29 +126,34 @@ pub async fn register(app: &App, input: RegisterTenant) -> Result<RegisteredTena
         last_name: input.last_name,
         role: "owner".to_owned(),
         is_active: true,
+        last_login_at: None,
         created_at: now,
+        updated_at: now,
     };
-    store_under_free_slug(app, tenant, owner, webhook_secret.into(), now).await
+    let new = NewTenant { tenant, owner, webhook_secret: webhook_secret.into(), origin };
+    store_under_free_slug(app, new, now).await
+}
+
+/// The caller's tenant, and the publishable key of the caller's mode unless it was revoked.
+pub async fn details(cx: &Cx) -> Result<(Tenant, Option<String>)> {
+    let mut tx = cx.begin().await?;
+    let tenant =
+        tenants::find(&mut tx).await?.ok_or(Error::Internal("the caller's own tenant is missing"))?;
+    Ok((tenant, api_keys::find_publishable(cx, &mut tx).await?))
 }
 
 /// Of tenants of one name that register at the same moment, one gets the name and the others a random end.
-async fn store_under_free_slug(
-    app: &App,
-    mut tenant: Tenant,
-    owner: Member,
-    webhook_secret: SecretString,
-    now: Timestamp,
-) -> Result<RegisteredTenant> {
-    let wanted = tenant.slug.clone();
+async fn store_under_free_slug(app: &App, mut new: NewTenant, now: Timestamp) -> Result<RegisteredTenant> {
+    let wanted = new.tenant.slug.clone();
     for _ in 1..SLUG_ATTEMPTS_MAX {
-        match store(app, tenant.clone(), owner.clone(), webhook_secret.clone(), now).await {
+        match store(app, new.clone(), now).await {
             Err(Error::Db(error)) if error.is_conflict("tenants_slug_key") => {
-                tenant.slug = with_random_end(app, &wanted);
+                new.tenant.slug = with_random_end(app, &wanted);
             }
             outcome => return outcome,
         }
     }
-    store(app, tenant, owner, webhook_secret, now).await
+    store(app, new, now).await
 }
 
 fn check_webhook_url(faults: &mut Faults, text: &str) {
@@ -168,13 +168,8 @@ fn check_webhook_url(faults: &mut Faults, text: &str) {
     }
 }
 
-async fn store(
-    app: &App,
-    tenant: Tenant,
-    owner: Member,
-    webhook_secret: SecretString,
-    now: Timestamp,
-) -> Result<RegisteredTenant> {
+async fn store(app: &App, new: NewTenant, now: Timestamp) -> Result<RegisteredTenant> {
+    let NewTenant { tenant, owner, webhook_secret, origin } = new;
     let scope = Scope { tenant: tenant.id, livemode: false };
     let mut tx = app.db.tenant(scope).await?;
     let taken = |error| {
@@ -187,46 +182,26 @@ async fn store(
     };
     tenants::insert(&mut tx, &tenant).await.map_err(taken)?;
     members::insert(&mut tx, &owner).await?;
-    let refresh_token = SecretString::from(api_key::random_text(app.random.as_ref(), REFRESH_TOKEN_LENGTH));
-    let stored = NewRefreshToken {
-        id: app.ids.next(),
-        family_id: app.ids.next(),
-        token_hash: sha256(refresh_token.expose_secret().as_bytes()),
-        expires_at: now.saturating_add(REFRESH_TOKEN_LIFETIME).unwrap_or(now),
-        created_at: now,
-    };
-    members::insert_refresh_token(&mut tx, owner.id, &stored).await?;
-    let test = insert_keys(app, &mut tx, now).await?;
+    let (tokens, signed_in) = sessions::begin(app, &mut tx, &owner, &origin, now).await?;
+    let attempt = Attempt::new(app, Some((tenant.id, owner.id)), &owner.email, origin.address);
+    sessions::note_success(&mut tx, &attempt.strangers(), &attempt, now).await?;
+    let cx = sessions::cx_of(app, scope, signed_in, &origin, now);
+    audit::record(&cx, &mut tx, registered(&tenant, &owner)).await?;
+    let (test, _) = api_keys::insert_pair(&cx, &mut tx).await?;
     tx.switch_mode(true).await?;
-    let live = insert_keys(app, &mut tx, now).await?;
+    let (live, _) = api_keys::insert_pair(&Cx { scope: tx.scope(), ..cx }, &mut tx).await?;
     tx.commit().await?;
-    let access_token = app.access_tokens.issue(tenant.id, owner.id, now)?.into();
-    Ok(RegisteredTenant { tenant, owner, live, test, webhook_secret, access_token, refresh_token })
+    Ok(RegisteredTenant { tenant, owner, live, test, webhook_secret, tokens })
 }
 
-async fn insert_keys(app: &App, tx: &mut TenantTx, now: Timestamp) -> Result<KeyPair> {
-    let secret = insert_key(app, tx, KeyKind::Secret, now).await?;
-    let publishable = insert_key(app, tx, KeyKind::Publishable, now).await?;
-    Ok(KeyPair { secret, publishable })
-}
-
-async fn insert_key(app: &App, tx: &mut TenantTx, kind: KeyKind, now: Timestamp) -> Result<SecretString> {
-    let key = api_key::generate(app.random.as_ref(), kind, tx.scope().livemode);
-    let publishable = match kind {
-        KeyKind::Secret => None,
-        KeyKind::Publishable => Some(key.expose_secret().to_owned()),
-    };
-    let stored = NewApiKey {
-        id: ApiKeyId::from_uuid(app.ids.next()),
-        kind: kind.as_str(),
-        key_hash: api_key::hash(&app.keyring, &key),
-        pepper_version: PEPPER_VERSION,
-        masked: publishable.clone().unwrap_or_else(|| api_key::mask(&key)),
-        publishable_key: publishable,
-        created_at: now,
-    };
-    api_keys::insert(tx, &stored).await?;
-    Ok(key)
+fn registered(tenant: &Tenant, owner: &Member) -> Audited {
+    Audited {
+        action: "tenant.registered",
+        subject_type: "tenant",
+        subject_id: tenant.id.to_string(),
+        after: Some(json!({ "company_name": tenant.company_name, "slug": tenant.slug, "owner": owner.id })),
+        ..Audited::default()
+    }
 }
 
 /// The company's name in letters, digits and hyphens, with a random end if another tenant has it.

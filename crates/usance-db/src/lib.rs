@@ -6,6 +6,7 @@
 //! return rows; they decide nothing.
 
 pub mod api_keys;
+pub mod audit;
 pub mod billing_periods;
 pub mod catalog_news;
 pub mod catalog_versions;
@@ -45,6 +46,8 @@ mod plan_versions;
 pub mod plans;
 mod prices;
 pub mod refunds;
+pub mod sessions;
+pub mod sign_in_attempts;
 pub mod subscriptions;
 pub mod tax_rates;
 pub mod tenant_profiles;

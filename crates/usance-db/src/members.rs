@@ -1,11 +1,11 @@
-//! Members: a tenant's staff, and the refresh tokens of their sessions.
+//! Members: a tenant's staff.
 
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
-use usance_core::ids::MemberId;
+use usance_core::ids::{MemberId, TenantId};
 use uuid::Uuid;
 
-use crate::{DbError, TenantTx};
+use crate::{DbError, SystemTx, TenantTx};
 
 /// A member as stored.
 #[derive(Debug, Clone)]
@@ -24,23 +24,42 @@ pub struct Member {
     pub role: String,
     /// Whether the member may sign in.
     pub is_active: bool,
+    /// When the member last signed in.
+    pub last_login_at: Option<Timestamp>,
     /// UTC.
     pub created_at: Timestamp,
+    /// UTC.
+    pub updated_at: Timestamp,
 }
 
-/// A refresh token as stored.
-#[derive(Debug)]
-pub struct NewRefreshToken {
-    /// Its id.
-    pub id: Uuid,
-    /// All tokens that descend from one sign-in.
-    pub family_id: Uuid,
-    /// SHA-256 of the token.
-    pub token_hash: Vec<u8>,
-    /// UTC.
-    pub expires_at: Timestamp,
-    /// UTC.
-    pub created_at: Timestamp,
+struct Row {
+    id: Uuid,
+    email: String,
+    password_hash: String,
+    first_name: String,
+    last_name: String,
+    role: String,
+    is_active: bool,
+    last_login_at: Option<jiff_sqlx::Timestamp>,
+    created_at: jiff_sqlx::Timestamp,
+    updated_at: jiff_sqlx::Timestamp,
+}
+
+impl From<Row> for Member {
+    fn from(row: Row) -> Self {
+        Self {
+            id: MemberId::from_uuid(row.id),
+            email: row.email,
+            password_hash: row.password_hash,
+            first_name: row.first_name,
+            last_name: row.last_name,
+            role: row.role,
+            is_active: row.is_active,
+            last_login_at: row.last_login_at.map(jiff_sqlx::Timestamp::to_jiff),
+            created_at: row.created_at.to_jiff(),
+            updated_at: row.updated_at.to_jiff(),
+        }
+    }
 }
 
 /// Adds a member. Conflict: `members_email_key`.
@@ -64,39 +83,94 @@ pub async fn insert(tx: &mut TenantTx, member: &Member) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Finds an active member's role.
-pub async fn find_active_role(tx: &mut TenantTx, id: MemberId) -> Result<Option<String>, DbError> {
-    let (tenant, _) = tx.keys();
+/// Finds who signs in with an e-mail address: in the named tenant; without one, in the tenant whose own address it is, else
+/// where it has been a member for longest.
+pub async fn find_account(
+    tx: &mut SystemTx,
+    email: &str,
+    tenant_slug: Option<&str>,
+) -> Result<Option<(TenantId, MemberId)>, DbError> {
     let row = sqlx::query!(
-        "-- members::find_active_role
-        SELECT m.role FROM members m JOIN tenants t USING (tenant_id)
-        WHERE m.tenant_id = $1 AND m.id = $2 AND m.is_active AND t.is_active",
+        "-- members::find_account
+        SELECT m.tenant_id, m.id
+        FROM members m
+        JOIN tenants t ON t.tenant_id = m.tenant_id
+        WHERE m.email = $1 AND m.is_active AND t.is_active AND ($2::text IS NULL OR t.slug = $2)
+        ORDER BY (t.email = m.email) DESC, m.created_at, m.id
+        LIMIT 1",
+        email,
+        tenant_slug,
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(row.map(|row| (TenantId::from_uuid(row.tenant_id), MemberId::from_uuid(row.id))))
+}
+
+/// Finds a member.
+pub async fn find(tx: &mut TenantTx, id: MemberId) -> Result<Option<Member>, DbError> {
+    let (tenant, _) = tx.keys();
+    let row = sqlx::query_as!(
+        Row,
+        "-- members::find
+        SELECT id, email, password_hash, first_name, last_name, role, is_active, last_login_at, created_at, updated_at
+        FROM members
+        WHERE tenant_id = $1 AND id = $2",
         tenant,
         id.uuid(),
     )
     .fetch_optional(tx.connection())
     .await?;
-    Ok(row.map(|row| row.role))
+    Ok(row.map(Member::from))
 }
 
-/// Adds a refresh token of a member.
-pub async fn insert_refresh_token(
+/// Finds a member and locks it until the transaction ends.
+pub async fn lock(tx: &mut TenantTx, id: MemberId) -> Result<Option<Member>, DbError> {
+    let (tenant, _) = tx.keys();
+    let row = sqlx::query_as!(
+        Row,
+        "-- members::lock
+        SELECT id, email, password_hash, first_name, last_name, role, is_active, last_login_at, created_at, updated_at
+        FROM members
+        WHERE tenant_id = $1 AND id = $2
+        FOR NO KEY UPDATE",
+        tenant,
+        id.uuid(),
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(row.map(Member::from))
+}
+
+/// Notes that a member signed in.
+pub async fn note_sign_in(tx: &mut TenantTx, id: MemberId, now: Timestamp) -> Result<(), DbError> {
+    let (tenant, _) = tx.keys();
+    sqlx::query!(
+        "-- members::note_sign_in
+        UPDATE members SET last_login_at = $3 WHERE tenant_id = $1 AND id = $2",
+        tenant,
+        id.uuid(),
+        now.to_sqlx(),
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Sets a member's password, or the same password hashed anew.
+pub async fn set_password(
     tx: &mut TenantTx,
-    member: MemberId,
-    token: &NewRefreshToken,
+    id: MemberId,
+    password_hash: &str,
+    now: Timestamp,
 ) -> Result<(), DbError> {
     let (tenant, _) = tx.keys();
     sqlx::query!(
-        "-- members::insert_refresh_token
-        INSERT INTO refresh_tokens (tenant_id, id, member_id, family_id, token_hash, expires_at, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "-- members::set_password
+        UPDATE members SET password_hash = $3, updated_at = $4 WHERE tenant_id = $1 AND id = $2",
         tenant,
-        token.id,
-        member.uuid(),
-        token.family_id,
-        token.token_hash,
-        token.expires_at.to_sqlx(),
-        token.created_at.to_sqlx(),
+        id.uuid(),
+        password_hash,
+        now.to_sqlx(),
     )
     .execute(tx.connection())
     .await?;

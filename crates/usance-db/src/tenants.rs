@@ -160,3 +160,15 @@ pub async fn list_ids(tx: &mut SystemTx) -> Result<Vec<TenantId>, DbError> {
         .await?;
     Ok(rows.into_iter().map(|row| TenantId::from_uuid(row.tenant_id)).collect())
 }
+
+/// Locks the transaction's own tenant, so that its keys are changed by one at a time. Rows that refer to it can be added.
+pub async fn lock(tx: &mut TenantTx) -> Result<(), DbError> {
+    let (tenant, _) = tx.keys();
+    sqlx::query!(
+        "-- tenants::lock\nSELECT tenant_id FROM tenants WHERE tenant_id = $1 FOR NO KEY UPDATE",
+        tenant
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(())
+}

@@ -76,6 +76,17 @@ const QUERY_WORDS: [(&str, &[&str]); 3] = [
     ("reason", &["unknown_meter", "unknown_customer", "no_subscription", "invalid_value"]),
 ];
 
+/// Routes whose requests are identified by the ids in them, or of which nothing may be kept because they carry secrets.
+const TAKE_NO_KEY: [&str; 7] = [
+    "/api/v1/events",
+    "/api/v1/api-keys",
+    "/api/v1/auth/tenants/register",
+    "/api/v1/auth/tenants/login",
+    "/api/v1/auth/tenants/token/refresh",
+    "/api/v1/auth/tenants/change-password",
+    "/api/v1/auth/tenants/api-keys/regenerate",
+];
+
 /// Completes the collected document.
 pub(crate) fn complete(openapi: &mut OpenApi) {
     let components = openapi.components.get_or_insert_default();
@@ -91,7 +102,7 @@ pub(crate) fn complete(openapi: &mut OpenApi) {
         }
     }
     for (path, item) in &mut openapi.paths.paths {
-        let takes_key = !matches!(path.as_str(), "/api/v1/events" | "/api/v1/auth/tenants/register");
+        let takes_key = !TAKE_NO_KEY.contains(&path.as_str());
         for (mutates, operation) in operations(item) {
             complete_operation(operation, path.starts_with("/api/v1"), mutates && takes_key);
         }

@@ -9,6 +9,7 @@ mod hosted;
 mod middleware;
 mod operations;
 mod pages;
+pub mod permissions;
 mod rate_limit;
 mod wire;
 
@@ -58,7 +59,7 @@ struct Description;
 /// Every route of the product, in one list.
 fn routes() -> OpenApiRouter<HttpState> {
     let api = OpenApiRouter::new()
-        .routes(routes!(api::tenants::register_tenant))
+        .merge(access())
         .routes(routes!(api::test_clock::get_test_clock, api::test_clock::set_test_clock))
         .routes(routes!(api::test_clock::advance_test_clock))
         .routes(routes!(api::meters::create_meter, api::meters::list_meters))
@@ -115,6 +116,29 @@ fn routes() -> OpenApiRouter<HttpState> {
         .routes(routes!(operations::readyz))
         .routes(routes!(operations::metrics))
         .routes(routes!(operations::openapi))
+        .routes(routes!(operations::key_set))
+}
+
+/// Who is let in.
+fn access() -> OpenApiRouter<HttpState> {
+    OpenApiRouter::new()
+        .routes(routes!(api::tenants::register_tenant))
+        .routes(routes!(api::tenants::sessions::login))
+        .routes(routes!(api::tenants::sessions::refresh_tokens))
+        .routes(routes!(api::tenants::sessions::logout))
+        .routes(routes!(api::tenants::sessions::list_sessions))
+        .routes(routes!(api::tenants::sessions::revoke_session))
+        .routes(routes!(api::tenants::sessions::get_me))
+        .routes(routes!(api::tenants::sessions::change_password))
+        .routes(routes!(api::tenants::keys::verify_key))
+        .routes(routes!(api::tenants::keys::get_details))
+        .routes(routes!(api::tenants::keys::list_tenant_keys))
+        .routes(routes!(api::tenants::keys::regenerate_tenant_keys))
+        .routes(routes!(api::tenants::keys::revoke_tenant_keys))
+        .routes(routes!(api::api_keys::create_api_key, api::api_keys::list_api_keys))
+        .routes(routes!(api::api_keys::revoke_api_key))
+        .routes(routes!(api::audit::list_audit))
+        .routes(routes!(api::audit::list_audit_log))
 }
 
 /// What is said about events afterwards.
@@ -221,6 +245,7 @@ pub fn router(app: App, settings: HttpSettings) -> Router {
 /// Puts around routes what surrounds every request.
 fn surround(routes: Router<HttpState>, state: HttpState) -> Router {
     routes
+        .layer(from_fn_with_state(state.clone(), permissions::authorize))
         .layer(from_fn_with_state(state.clone(), rate_limit::limit))
         .layer(from_fn_with_state(state.clone(), middleware::observe))
         .with_state(state)

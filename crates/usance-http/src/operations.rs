@@ -115,6 +115,12 @@ pub(crate) async fn metrics(State(state): State<HttpState>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 
+/// The key that verifies access tokens
+#[utoipa::path(get, path = "/.well-known/jwks.json", tag = "Operations", security(()), responses((status = 200, description = "A JWK set (RFC 7517)", body = Object)))]
+pub(crate) async fn key_set(State(state): State<HttpState>) -> Json<serde_json::Value> {
+    Json(state.app.access_tokens.key_set())
+}
+
 /// This document
 #[utoipa::path(get, path = "/openapi.json", tag = "Operations", security(()), responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
 pub(crate) async fn openapi(Extension(document): Extension<Document>) -> Response {

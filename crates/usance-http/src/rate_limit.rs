@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use axum::{
     extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -27,6 +27,9 @@ const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 const API: &str = "/api/";
 /// Parts of paths on which other services send what they have signed, as often as they have something to tell.
 const SIGNED: [&str; 2] = ["/inbound/", "/webhooks/"];
+
+/// Where passwords are guessed and tenants made up.
+const GUESSABLE: [&str; 2] = ["/api/v1/auth/tenants/login", "/api/v1/auth/tenants/register"];
 
 /// Counts a request, and refuses it where there were too many.
 pub(crate) async fn limit(State(state): State<HttpState>, request: Request, next: Next) -> Response {
@@ -54,6 +57,11 @@ fn limits_of(state: &HttpState, request: &Request, now: Timestamp) -> Vec<(RateL
         return Vec::new();
     }
     let mut limits = Vec::new();
+    if request.method() == Method::POST && GUESSABLE.contains(&path.trim_end_matches('/')) {
+        // Whatever credential comes with it: a made-up one must not open a way around the limit.
+        let limit = per(Reset::Minute, "auth", settings.auth_per_minute);
+        limits.extend(limit.zip(address(state, request)));
+    }
     match caller(state, request.headers(), now) {
         Caller::Key(key) => limits.extend(per(Reset::Minute, "key", settings.key_per_minute).zip(key)),
         Caller::Member(member) => {
@@ -68,10 +76,6 @@ fn limits_of(state: &HttpState, request: &Request, now: Timestamp) -> Vec<(RateL
             let Some(address) = address.filter(|_| !SIGNED.iter().any(|part| path.contains(part))) else {
                 return limits;
             };
-            if request.method() == Method::POST && path.starts_with("/api/v1/auth/") {
-                let limit = per(Reset::Minute, "auth", settings.auth_per_minute);
-                limits.extend(limit.map(|limit| (limit, address.clone())));
-            }
             limits.extend(
                 per(Reset::Hour, "anonymous", settings.anonymous_per_hour).map(|limit| (limit, address)),
             );
@@ -104,7 +108,7 @@ fn caller(state: &HttpState, headers: &HeaderMap, now: Timestamp) -> Caller {
         }
         Ok(Credential::AccessToken { token, .. }) => {
             let verified = state.app.access_tokens.verify(token.expose_secret(), now);
-            verified.map_or(Caller::Nobody, |(_, member)| Caller::Member(member.to_string()))
+            verified.map_or(Caller::Nobody, |claims| Caller::Member(claims.member.to_string()))
         }
         Ok(Credential::ApiKey(_)) | Err(_) => Caller::Nobody,
     }
@@ -125,10 +129,19 @@ fn pays(method: &Method, path: &str) -> bool {
 /// The address that a request is counted for; none on the server's own machine, unless that is wanted.
 fn address(state: &HttpState, request: &Request) -> Option<String> {
     let settings = &state.app.rate_limits.settings;
-    let ConnectInfo(peer) = request.extensions().get::<ConnectInfo<SocketAddr>>()?;
-    let forwarded = forwarded_for(request.headers(), usize::from(settings.trusted_proxies));
-    let address = forwarded.unwrap_or_else(|| peer.ip()).to_canonical();
+    let address = client_address(state, request.extensions(), request.headers())?;
     (settings.loopback || !address.is_loopback()).then(|| network(address))
+}
+
+/// Where a request comes from.
+pub(crate) fn client_address(
+    state: &HttpState,
+    extensions: &Extensions,
+    headers: &HeaderMap,
+) -> Option<IpAddr> {
+    let ConnectInfo(peer) = extensions.get::<ConnectInfo<SocketAddr>>()?;
+    let trusted_proxies = usize::from(state.app.rate_limits.settings.trusted_proxies);
+    Some(forwarded_for(headers, trusted_proxies).unwrap_or_else(|| peer.ip()).to_canonical())
 }
 
 /// The address that the outermost of the trusted proxies was called from. What stands before it can be made up.

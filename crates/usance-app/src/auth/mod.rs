@@ -6,4 +6,4 @@ mod authenticate;
 pub mod keyring;
 pub mod password;
 
-pub use authenticate::{Caller, Credential, Identity, KeyCache, authenticate};
+pub use authenticate::{Caller, Credential, Identity, KeyCache, SignedInMember, authenticate};

@@ -15,7 +15,7 @@ use super::{Sources, error::SettingsError};
 pub const DEFAULTS: &str = include_str!("default.toml");
 
 /// Every key of a settings file.
-pub(super) const KEYS: [&str; 28] = [
+pub(super) const KEYS: [&str; 30] = [
     "listen",
     "data_dir",
     "database_url",
@@ -37,6 +37,8 @@ pub(super) const KEYS: [&str; 28] = [
     "workers",
     "redis_url",
     "redis_url_file",
+    "access_token_minutes",
+    "session_days",
     "rate_limit_anonymous_per_hour",
     "rate_limit_member_per_hour",
     "rate_limit_payment_per_minute",

@@ -8,6 +8,7 @@ mod rate_limits;
 
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
+use jiff::SignedDuration;
 use secrecy::{ExposeSecret, SecretString};
 use usance_core::invoice::document::WebAddress;
 
@@ -88,6 +89,10 @@ pub struct Settings {
     pub work_lease: Duration,
     /// Workers of the process, 2 by default.
     pub workers: usize,
+    /// How long an access token is valid, an hour by default.
+    pub access_token_lifetime: SignedDuration,
+    /// How long a session lasts that is not renewed, a week by default.
+    pub session_lifetime: SignedDuration,
     /// Address of the Redis that counts for several instances; absent if each counts for itself.
     pub redis_url: Option<SecretString>,
     /// How many requests are let in.
@@ -157,6 +162,12 @@ impl Settings {
                 )
                 .map(Duration::from_millis)?,
             workers: layers.parse("workers", "a whole number from 1 to 16", within(1, 16))?,
+            access_token_lifetime: layers
+                .parse("access_token_minutes", "a whole number of minutes from 1 to 1440", within(1, 1_440))
+                .map(SignedDuration::from_mins)?,
+            session_lifetime: layers
+                .parse("session_days", "a whole number of days from 1 to 365", within(1, 365))
+                .map(|days: i64| SignedDuration::from_hours(24 * days))?,
             redis_url: rate_limits::read_redis_url(&layers)?,
             rate_limits: rate_limits::read(&layers)?,
         })

@@ -1,6 +1,8 @@
 //! The routes under `/api/v1`, one file per noun.
 
 pub(crate) mod add_ons;
+pub(crate) mod api_keys;
+pub(crate) mod audit;
 pub(crate) mod correction_sessions;
 pub(crate) mod coupons;
 pub(crate) mod credit_balances;

@@ -18,7 +18,7 @@ use super::plan_parts::{EntitlementBody, PriceBody, TrialBody};
 use crate::{
     HttpState,
     error::ApiResult,
-    extract::{AnyKey, Path, Query},
+    extract::{Authorized, Path, Query},
     wire::{MoneyView, ProblemView},
 };
 
@@ -146,7 +146,7 @@ async fn answer(cx: &Cx, params: PricingParams, cache: &'static str) -> ApiResul
     (status = "4XX", description = "Refused", body = ProblemView),
 ))]
 pub(crate) async fn get_pricing(
-    AnyKey(cx): AnyKey,
+    Authorized(cx): Authorized,
     Query(params): Query<PricingParams>,
 ) -> ApiResult<Response> {
     answer(&cx, params, CACHE_NEVER).await

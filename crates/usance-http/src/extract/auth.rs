@@ -1,59 +1,56 @@
-//! The caller of a request. The extractor's type is the permission.
+//! The caller of a request, as the permission matrix let it in.
+
+use std::net::IpAddr;
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, request::Parts},
+    http::{HeaderMap, header, request::Parts},
 };
 use secrecy::SecretString;
 use usance_app::{
     Cx,
-    auth::{Caller, Credential, authenticate},
+    auth::Credential,
     error::{Code, Error},
+    sessions::Origin,
 };
 use usance_core::ids::RequestId;
 
 use crate::{
     HttpState,
     error::{ApiError, ApiResult},
+    rate_limit::client_address,
 };
 
-/// A caller who may do everything in its tenant and mode: a secret key, or a member of the staff.
+/// A caller whom the matrix lets in.
 #[derive(Debug)]
 pub(crate) struct Authorized(pub(crate) Cx);
 
 impl FromRequestParts<HttpState> for Authorized {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> ApiResult<Self> {
-        let AnyKey(cx) = AnyKey::from_request_parts(parts, state).await?;
-        match cx.caller {
-            Some(Caller::SecretKey(_) | Caller::Member(_)) => Ok(Self(cx)),
-            Some(Caller::PublishableKey(_)) | None => {
-                let detail = "a publishable key cannot do this: use a secret key, and only on a server";
-                Err(Error::refused(Code::Forbidden, detail).into())
-            }
-        }
+    async fn from_request_parts(parts: &mut Parts, _: &HttpState) -> ApiResult<Self> {
+        let cx = parts.extensions.get::<Cx>().cloned();
+        // The matrix lets everybody in where a handler wants to know who calls: nobody gets through.
+        cx.map(Self)
+            .ok_or_else(|| Error::Internal("the permission matrix knows no caller of this route").into())
     }
 }
 
-/// A caller with any valid credential, also a publishable key: it may read what a browser may see.
+/// Where a request without a credential comes from.
 #[derive(Debug)]
-pub(crate) struct AnyKey(pub(crate) Cx);
+pub(crate) struct Visitor(pub(crate) Origin);
 
-impl FromRequestParts<HttpState> for AnyKey {
+impl FromRequestParts<HttpState> for Visitor {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> ApiResult<Self> {
-        let credential = credential(&parts.headers)?;
-        let identity = authenticate(&state.app, credential).await?;
+        let address: Option<IpAddr> = client_address(state, &parts.extensions, &parts.headers);
+        let user_agent = parts.headers.get(header::USER_AGENT).map(|it| it.to_str().unwrap_or_default());
         let request_id = parts.extensions.get::<RequestId>().copied();
-        let request_id = request_id.unwrap_or_else(|| RequestId::from_uuid(state.app.ids.next()));
-        Ok(Self(Cx {
-            app: state.app.clone(),
-            scope: identity.scope,
-            caller: Some(identity.caller),
-            now: state.app.now(),
-            request_id,
+        Ok(Self(Origin {
+            address,
+            user_agent: user_agent.unwrap_or_default().to_owned(),
+            request_id: request_id.unwrap_or_else(|| RequestId::from_uuid(state.app.ids.next())),
         }))
     }
 }

@@ -5,12 +5,13 @@ mod body;
 mod mutation;
 mod path;
 mod query;
+mod secret_body;
 
-pub(crate) use auth::{AnyKey, Authorized, credential};
+pub(crate) use auth::{Authorized, Visitor, credential};
 pub(crate) use body::{
-    BodyLimits, Texts, change, from_json, objects, optional_object, optional_objects, read_body,
-    require_json, require_plain,
+    BodyLimits, Texts, change, objects, optional_object, optional_objects, read_body, require_plain,
 };
 pub(crate) use mutation::{Mutation, NoBody};
 pub(crate) use path::Path;
 pub(crate) use query::{CustomerQuery, ListQuery, Query, write_cursor, write_timed_cursor};
+pub(crate) use secret_body::{SecretBody, as_bad_request};

@@ -166,7 +166,8 @@ async fn build_app(
     let parts = Parts {
         db,
         ids: Ids::new(Arc::clone(&clock), Arc::clone(&random)),
-        access_tokens: AccessTokens::new(&keyring)?,
+        access_tokens: AccessTokens::new(&keyring, settings.access_token_lifetime)?,
+        session_lifetime: settings.session_lifetime,
         keyring,
         key_cache: KeyCache::default(),
         password_hashing: PasswordHashing::default(),

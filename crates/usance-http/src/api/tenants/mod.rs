@@ -1,29 +1,27 @@
-//! Registering a tenant.
+//! Tenants, their members and keys: the routes under `/auth/tenants`, in the shapes that their clients know.
 
-use axum::{
-    Json,
-    extract::{Request, State},
-    http::StatusCode,
-};
+pub(crate) mod keys;
+pub(crate) mod sessions;
+
+use axum::{Json, extract::State, http::StatusCode};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use usance_app::{
-    error::Code,
+    sessions::Tokens,
     tenants::{self, RegisterTenant, RegisteredTenant},
 };
 use usance_core::decimal::decimal_text;
+use usance_db::{members::Member, tenants::Tenant};
 use utoipa::ToSchema;
 
 use crate::{
     HttpState,
-    error::{ApiError, ApiResult},
-    extract::{BodyLimits, from_json, read_body, require_json},
+    error::ApiResult,
+    extract::{SecretBody, Visitor, as_bad_request},
     wire::ProblemView,
 };
-
-const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// Who registers.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -57,18 +55,19 @@ impl From<RegisterTenantBody> for RegisterTenant {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RegisteredTenantView {
     message: &'static str,
-    tenant: TenantView,
+    tenant: TenantDetailView,
     user: MemberView,
     tokens: TokensView,
 }
 
-/// A tenant with its keys.
+/// What every view of a tenant holds.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct TenantView {
+pub(crate) struct TenantFieldsView {
     id: String,
     company_name: String,
     slug: String,
-    email: String,
+    /// Not shown to a publishable key.
+    email: Option<String>,
     domain: Option<String>,
     stripe_connect_account_id: Option<String>,
     stripe_connect_status: String,
@@ -83,6 +82,64 @@ pub(crate) struct TenantView {
     created_at: Timestamp,
     #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
+}
+
+impl TenantFieldsView {
+    fn new(tenant: Tenant, livemode: bool) -> Self {
+        Self {
+            id: tenant.id.to_string(),
+            company_name: tenant.company_name,
+            slug: tenant.slug,
+            email: Some(tenant.email),
+            domain: tenant.domain,
+            stripe_connect_account_id: tenant.stripe_connect_account_id,
+            stripe_connect_status: tenant.stripe_connect_status,
+            platform_fee_percentage: decimal_text(tenant.platform_fee_percentage),
+            webhook_url: tenant.webhook_url,
+            branding_json: tenant.branding,
+            is_active: tenant.is_active,
+            is_test_mode: !livemode,
+            subscription_tier: tenant.subscription_tier,
+            created_at: tenant.created_at,
+            updated_at: tenant.updated_at,
+        }
+    }
+}
+
+/// A tenant with its publishable key.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TenantView {
+    #[serde(flatten)]
+    fields: TenantFieldsView,
+    api_keys: PublicKeysView,
+}
+
+/// The keys of a tenant that are not secret.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PublicKeysView {
+    /// The publishable key of the request's mode; null if it was revoked.
+    public: Option<String>,
+}
+
+impl TenantView {
+    fn new(tenant: Tenant, livemode: bool, public: Option<String>) -> Self {
+        Self { fields: TenantFieldsView::new(tenant, livemode), api_keys: PublicKeysView { public } }
+    }
+
+    /// What a browser may see.
+    fn for_browsers(mut self) -> Self {
+        self.fields.email = None;
+        self.fields.webhook_url = None;
+        self.fields.stripe_connect_account_id = None;
+        self
+    }
+}
+
+/// A tenant with all of its keys.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TenantDetailView {
+    #[serde(flatten)]
+    fields: TenantFieldsView,
     api_key_public: String,
     api_key_secret: String,
     api_key_test_public: String,
@@ -118,48 +175,48 @@ pub(crate) struct TokensView {
     access: String,
 }
 
-impl From<RegisteredTenant> for RegisteredTenantView {
-    fn from(registered: RegisteredTenant) -> Self {
-        let reveal = |secret: &SecretString| secret.expose_secret().to_owned();
-        let RegisteredTenant { tenant, owner, live, test, webhook_secret, access_token, refresh_token } =
-            registered;
-        let user = MemberView {
-            id: owner.id.to_string(),
+impl MemberView {
+    fn new(member: Member, tenant: &Tenant) -> Self {
+        Self {
+            id: member.id.to_string(),
             tenant: tenant.id.to_string(),
             tenant_name: tenant.company_name.clone(),
-            email: owner.email,
-            first_name: owner.first_name,
-            last_name: owner.last_name,
-            role: owner.role,
-            is_active: owner.is_active,
-            last_login: None,
-            created_at: owner.created_at,
-            updated_at: owner.created_at,
-        };
-        let tenant = TenantView {
-            id: tenant.id.to_string(),
-            company_name: tenant.company_name,
-            slug: tenant.slug,
-            email: tenant.email,
-            domain: tenant.domain,
-            stripe_connect_account_id: tenant.stripe_connect_account_id,
-            stripe_connect_status: tenant.stripe_connect_status,
-            platform_fee_percentage: decimal_text(tenant.platform_fee_percentage),
-            webhook_url: tenant.webhook_url,
-            branding_json: tenant.branding,
-            is_active: tenant.is_active,
-            is_test_mode: true,
-            subscription_tier: tenant.subscription_tier,
-            created_at: tenant.created_at,
-            updated_at: tenant.updated_at,
+            email: member.email,
+            first_name: member.first_name,
+            last_name: member.last_name,
+            role: member.role,
+            is_active: member.is_active,
+            last_login: member.last_login_at,
+            created_at: member.created_at,
+            updated_at: member.updated_at,
+        }
+    }
+}
+
+impl From<Tokens> for TokensView {
+    fn from(tokens: Tokens) -> Self {
+        Self { refresh: reveal(&tokens.refresh), access: reveal(&tokens.access) }
+    }
+}
+
+/// Writes a secret into the one answer that shows it.
+fn reveal(secret: &SecretString) -> String {
+    secret.expose_secret().to_owned()
+}
+
+impl From<RegisteredTenant> for RegisteredTenantView {
+    fn from(registered: RegisteredTenant) -> Self {
+        let RegisteredTenant { tenant, owner, live, test, webhook_secret, tokens } = registered;
+        let user = MemberView::new(owner, &tenant);
+        let tenant = TenantDetailView {
+            fields: TenantFieldsView::new(tenant, false),
             api_key_public: reveal(&live.publishable),
             api_key_secret: reveal(&live.secret),
             api_key_test_public: reveal(&test.publishable),
             api_key_test_secret: reveal(&test.secret),
             webhook_secret: reveal(&webhook_secret),
         };
-        let tokens = TokensView { refresh: reveal(&refresh_token), access: reveal(&access_token) };
-        Self { message: "Tenant registered successfully", tenant, user, tokens }
+        Self { message: "Tenant registered successfully", tenant, user, tokens: tokens.into() }
     }
 }
 
@@ -173,37 +230,10 @@ impl From<RegisteredTenant> for RegisteredTenantView {
 ))]
 pub(crate) async fn register_tenant(
     State(state): State<HttpState>,
-    request: Request,
+    Visitor(origin): Visitor,
+    body: SecretBody<RegisterTenantBody>,
 ) -> ApiResult<(StatusCode, Json<RegisteredTenantView>)> {
-    let (parts, body) = request.into_parts();
-    require_json(&parts.headers)?;
-    let limits = BodyLimits::new(BODY_BYTES_MAX, state.settings.request_timeout);
-    let bytes = read_body(body, limits, |_| Ok(())).await?;
-    let body: RegisterTenantBody = from_json(&bytes).map_err(|error| as_bad_request(error.into()))?;
-    let registered =
-        tenants::register(&state.app, body.into()).await.map_err(|error| as_bad_request(error.into()))?;
+    let body = body.read_or_bad_request()?;
+    let registered = tenants::register(&state.app, body.into(), origin).await.map_err(as_bad_request)?;
     Ok((StatusCode::CREATED, Json(registered.into())))
-}
-
-/// Clients of this route expect 400 and a list of sentences under each field's name.
-fn as_bad_request(mut error: ApiError) -> ApiError {
-    let refusal = error.refusal_mut();
-    let mut fields: Vec<(String, String)> = refusal
-        .fields
-        .iter()
-        .map(|fault| (fault.pointer.trim_start_matches('/').to_owned(), fault.detail.clone()))
-        .collect();
-    if refusal.code == Code::EmailTaken {
-        fields.push(("email".to_owned(), "A tenant with this email already exists.".to_owned()));
-    }
-    for (name, sentence) in fields.into_iter().filter(|(name, _)| !name.is_empty()) {
-        let sentences = refusal.extensions.entry(name).or_insert_with(|| json!([]));
-        if let Some(sentences) = sentences.as_array_mut() {
-            sentences.push(sentence.into());
-        }
-    }
-    if matches!(error.code(), Code::InvalidField | Code::EmailTaken) {
-        return error.with_status(StatusCode::BAD_REQUEST);
-    }
-    error
 }

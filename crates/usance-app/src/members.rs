@@ -1,0 +1,69 @@
+//! Members of a tenant's staff, as they see and change themselves.
+
+use secrecy::SecretString;
+use serde_json::json;
+use usance_db::{
+    members::{self, Member},
+    sessions::{self, RevokedReason},
+    tenants::{self, Tenant},
+};
+
+use crate::{
+    Cx,
+    audit::{self, Audited},
+    auth::password,
+    error::{Error, Faults, Result},
+    sessions::{Attempt, count_attempt, note_success, signed_in},
+};
+
+/// The signed-in member and its tenant.
+pub async fn me(cx: &Cx) -> Result<(Member, Tenant)> {
+    let mut tx = cx.begin().await?;
+    let member = members::find(&mut tx, signed_in(cx)?.id).await?;
+    let tenant = tenants::find(&mut tx).await?;
+    member.zip(tenant).ok_or(Error::Internal("the caller's own rows are missing"))
+}
+
+/// Changes the caller's password. Every other session of the caller ends.
+pub async fn change_password(cx: &Cx, old: SecretString, new: SecretString) -> Result<()> {
+    let (member, tenant) = me(cx).await?;
+    let mut faults = Faults::default();
+    let own_data =
+        [member.email.as_str(), &member.first_name, &member.last_name, &tenant.company_name, &tenant.slug];
+    password::check(&mut faults, "/new_password", &new, &own_data);
+    faults.check()?;
+    // Whoever found an open session must not be able to guess the password with it.
+    let attempt = Attempt::new(&cx.app, Some((tenant.id, member.id)), &member.email, cx.address);
+    let mut tx = cx.begin().await?;
+    let source = count_attempt(&mut tx, &attempt, cx.now).await?;
+    tx.commit().await?;
+    if !cx.app.password_hashing.verify(old, Some(member.password_hash.clone())).await? {
+        return Err(wrong_password());
+    }
+    let password_hash = cx.app.password_hashing.hash(cx.app.random.as_ref(), new).await?;
+
+    let mut tx = cx.begin().await?;
+    let locked = members::lock(&mut tx, member.id).await?;
+    if locked.is_none_or(|it| it.password_hash != member.password_hash) {
+        return Err(wrong_password());
+    }
+    note_success(&mut tx, &source, &attempt, cx.now).await?;
+    members::set_password(&mut tx, member.id, &password_hash, cx.now).await?;
+    let kept = signed_in(cx)?.session;
+    let ended =
+        sessions::revoke_others(&mut tx, member.id, Some(kept), RevokedReason::PasswordChanged, cx.now)
+            .await?;
+    let audited = Audited {
+        action: "member.password_changed",
+        subject_type: "member",
+        subject_id: member.id.to_string(),
+        after: Some(json!({ "sessions_ended": ended })),
+        ..Audited::default()
+    };
+    audit::record(cx, &mut tx, audited).await?;
+    Ok(tx.commit().await?)
+}
+
+fn wrong_password() -> Error {
+    Error::field("/old_password", "incorrect", "Old password is incorrect.")
+}

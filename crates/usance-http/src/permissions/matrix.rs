@@ -1,0 +1,201 @@
+//! The permission matrix: for each route who may call it. A route that is not in it is not served.
+
+use usance_core::access::{
+    Area::{
+        self, Catalog, Customers, Entitlements, Invoices, Payments, Settings, Subscriptions, Usage, Wallets,
+    },
+    Right,
+    Role::{self, Admin, Developer, Owner, Viewer},
+};
+
+use super::{Access, Grant, Modes, Route, SecretKeys};
+
+/// Anybody, without a credential.
+const OPEN: Access = Access::Open;
+/// Every key, to learn whether it is honoured.
+const ANY_KEY: Access = Access::Granted(Grant {
+    role: None,
+    secret_keys: SecretKeys::Any,
+    publishable_keys: true,
+    modes: Modes::Both,
+});
+
+/// All members, and secret keys with the scope to read in the area.
+const fn read(area: Area) -> Access {
+    granted(Some(Viewer), SecretKeys::With(area, Right::Read), false)
+}
+
+/// Members with the role or a greater one, and secret keys with the scope to write in the area.
+const fn write(role: Role, area: Area) -> Access {
+    granted(Some(role), SecretKeys::With(area, Right::Write), false)
+}
+
+/// What a browser may see, and whoever may read in the area.
+const fn public(area: Area) -> Access {
+    granted(Some(Viewer), SecretKeys::With(area, Right::Read), true)
+}
+
+/// Members with the role or a greater one, and no keys: what decides who is let in is not done by programs.
+const fn member(role: Role) -> Access {
+    granted(Some(role), SecretKeys::None, false)
+}
+
+const fn granted(role: Option<Role>, secret_keys: SecretKeys, publishable_keys: bool) -> Access {
+    Access::Granted(Grant { role, secret_keys, publishable_keys, modes: Modes::Both })
+}
+
+/// The same in test mode only.
+const fn in_test_mode(access: Access) -> Access {
+    match access {
+        Access::Open => Access::Open,
+        Access::Granted(grant) => Access::Granted(Grant { modes: Modes::Test, ..grant }),
+    }
+}
+
+const fn route(method: &'static str, path: &'static str, access: Access) -> Route {
+    Route { method, path, access }
+}
+
+/// Every route, by path.
+pub(super) const ROUTES: &[Route] = &[
+    route("GET", "/api/v1/add-ons", read(Catalog)),
+    route("POST", "/api/v1/add-ons", write(Developer, Catalog)),
+    route("GET", "/api/v1/add-ons/{code}", read(Catalog)),
+    route("PATCH", "/api/v1/add-ons/{code}", write(Developer, Catalog)),
+    route("DELETE", "/api/v1/add-ons/{code}", write(Developer, Catalog)),
+    route("GET", "/api/v1/api-keys", member(Admin)),
+    route("POST", "/api/v1/api-keys", member(Owner)),
+    route("POST", "/api/v1/api-keys/{id}/revoke", member(Owner)),
+    route("GET", "/api/v1/audit", member(Admin)),
+    route("GET", "/api/v1/audit-log", member(Admin)),
+    route("GET", "/api/v1/auth/tenants/api-keys", member(Admin)),
+    route("POST", "/api/v1/auth/tenants/api-keys/regenerate", member(Owner)),
+    route("POST", "/api/v1/auth/tenants/api-keys/revoke", member(Owner)),
+    route("POST", "/api/v1/auth/tenants/change-password", member(Viewer)),
+    route("GET", "/api/v1/auth/tenants/details", read(Settings)),
+    route("POST", "/api/v1/auth/tenants/login", OPEN),
+    route("POST", "/api/v1/auth/tenants/logout", member(Viewer)),
+    route("GET", "/api/v1/auth/tenants/me", member(Viewer)),
+    route("POST", "/api/v1/auth/tenants/register", OPEN),
+    route("GET", "/api/v1/auth/tenants/sessions", member(Viewer)),
+    route("DELETE", "/api/v1/auth/tenants/sessions/{id}", member(Viewer)),
+    route("POST", "/api/v1/auth/tenants/token/refresh", OPEN),
+    route("GET", "/api/v1/auth/tenants/verify", ANY_KEY),
+    route("GET", "/api/v1/correction-sessions", read(Usage)),
+    route("POST", "/api/v1/correction-sessions", write(Developer, Usage)),
+    route("GET", "/api/v1/correction-sessions/{session}", read(Usage)),
+    route("POST", "/api/v1/correction-sessions/{session}/apply", write(Developer, Usage)),
+    route("GET", "/api/v1/correction-sessions/{session}/preview", read(Usage)),
+    route("POST", "/api/v1/correction-sessions/{session}/undo", write(Developer, Usage)),
+    route("GET", "/api/v1/coupons", read(Catalog)),
+    route("POST", "/api/v1/coupons", write(Developer, Catalog)),
+    route("GET", "/api/v1/coupons/{code}", read(Catalog)),
+    route("PATCH", "/api/v1/coupons/{code}", write(Developer, Catalog)),
+    route("DELETE", "/api/v1/coupons/{code}", write(Developer, Catalog)),
+    route("GET", "/api/v1/credit-notes", read(Invoices)),
+    route("POST", "/api/v1/credit-notes", write(Admin, Invoices)),
+    route("GET", "/api/v1/credit-notes/{id}", read(Invoices)),
+    route("GET", "/api/v1/customers", read(Customers)),
+    route("POST", "/api/v1/customers", write(Developer, Customers)),
+    route("GET", "/api/v1/customers/{customer}", read(Customers)),
+    route("PATCH", "/api/v1/customers/{customer}", write(Developer, Customers)),
+    route("DELETE", "/api/v1/customers/{customer}", write(Admin, Customers)),
+    route("GET", "/api/v1/customers/{customer}/access", read(Entitlements)),
+    route("GET", "/api/v1/customers/{customer}/credit-balance", read(Invoices)),
+    route("GET", "/api/v1/customers/{customer}/discounts", read(Customers)),
+    route("POST", "/api/v1/customers/{customer}/discounts", write(Developer, Customers)),
+    route("DELETE", "/api/v1/customers/{customer}/discounts/{id}", write(Developer, Customers)),
+    route("GET", "/api/v1/customers/{customer}/invoices", read(Invoices)),
+    route("GET", "/api/v1/customers/{customer}/payment-methods", read(Payments)),
+    route("POST", "/api/v1/customers/{customer}/payment-methods", write(Developer, Payments)),
+    route("DELETE", "/api/v1/customers/{customer}/payment-methods/{id}", write(Developer, Payments)),
+    route("GET", "/api/v1/customers/{customer}/usage", read(Usage)),
+    route("GET", "/api/v1/customers/{customer}/wallet", read(Wallets)),
+    route("GET", "/api/v1/entitlements/check", read(Entitlements)),
+    route("POST", "/api/v1/entitlements/consume", write(Developer, Entitlements)),
+    route("GET", "/api/v1/events", read(Usage)),
+    route("POST", "/api/v1/events", write(Developer, Usage)),
+    route("GET", "/api/v1/events/unbilled", read(Usage)),
+    route("POST", "/api/v1/events/{event}/amend", write(Developer, Usage)),
+    route("POST", "/api/v1/events/{event}/void", write(Developer, Usage)),
+    route("GET", "/api/v1/features", read(Catalog)),
+    route("POST", "/api/v1/features", write(Developer, Catalog)),
+    route("GET", "/api/v1/features/{code}", read(Catalog)),
+    route("PATCH", "/api/v1/features/{code}", write(Developer, Catalog)),
+    route("DELETE", "/api/v1/features/{code}", write(Developer, Catalog)),
+    route("POST", "/api/v1/holds", write(Developer, Wallets)),
+    route("GET", "/api/v1/holds/{id}", read(Wallets)),
+    route("POST", "/api/v1/holds/{id}/extend", write(Developer, Wallets)),
+    route("POST", "/api/v1/holds/{id}/release", write(Developer, Wallets)),
+    route("POST", "/api/v1/holds/{id}/settle", write(Developer, Wallets)),
+    route("GET", "/api/v1/invoices", read(Invoices)),
+    route("POST", "/api/v1/invoices", write(Admin, Invoices)),
+    route("POST", "/api/v1/invoices/preview", read(Invoices)),
+    route("GET", "/api/v1/invoices/{id}", read(Invoices)),
+    route("GET", "/api/v1/invoices/{id}.pdf", read(Invoices)),
+    route("GET", "/api/v1/invoices/{id}/explain", read(Invoices)),
+    route("POST", "/api/v1/invoices/{id}/finalize", write(Admin, Invoices)),
+    route("POST", "/api/v1/invoices/{id}/mark-uncollectible", write(Admin, Invoices)),
+    route("POST", "/api/v1/invoices/{id}/pay", write(Admin, Payments)),
+    route("POST", "/api/v1/invoices/{id}/send", write(Developer, Invoices)),
+    route("POST", "/api/v1/invoices/{id}/void", write(Admin, Invoices)),
+    route("GET", "/api/v1/meters", read(Catalog)),
+    route("POST", "/api/v1/meters", write(Developer, Catalog)),
+    route("GET", "/api/v1/meters/{code}", read(Catalog)),
+    route("PATCH", "/api/v1/meters/{code}", write(Developer, Catalog)),
+    route("DELETE", "/api/v1/meters/{code}", write(Developer, Catalog)),
+    route("GET", "/api/v1/payments", read(Payments)),
+    route("POST", "/api/v1/payments/{id}/refunds", write(Admin, Payments)),
+    route("GET", "/api/v1/plans", read(Catalog)),
+    route("POST", "/api/v1/plans", write(Developer, Catalog)),
+    route("GET", "/api/v1/plans/{code}", read(Catalog)),
+    route("PATCH", "/api/v1/plans/{code}", write(Developer, Catalog)),
+    route("DELETE", "/api/v1/plans/{code}", write(Developer, Catalog)),
+    route("POST", "/api/v1/plans/{code}/migrations", write(Developer, Subscriptions)),
+    route("GET", "/api/v1/plans/{code}/migrations/{id}", read(Subscriptions)),
+    route("GET", "/api/v1/plans/{code}/versions", read(Catalog)),
+    route("GET", "/api/v1/pricing", public(Catalog)),
+    route("GET", "/api/v1/pricing/{tenant_slug}", OPEN),
+    route("POST", "/api/v1/quotes", read(Catalog)),
+    route("GET", "/api/v1/refunds", read(Payments)),
+    route("GET", "/api/v1/refunds/{id}", read(Payments)),
+    route("GET", "/api/v1/subscriptions", read(Subscriptions)),
+    route("POST", "/api/v1/subscriptions", write(Developer, Subscriptions)),
+    route("GET", "/api/v1/subscriptions/{id}", read(Subscriptions)),
+    route("POST", "/api/v1/subscriptions/{id}/cancel", write(Developer, Subscriptions)),
+    route("POST", "/api/v1/subscriptions/{id}/change", write(Developer, Subscriptions)),
+    route("GET", "/api/v1/subscriptions/{id}/entitlements", read(Subscriptions)),
+    route("PUT", "/api/v1/subscriptions/{id}/entitlements", write(Developer, Subscriptions)),
+    route("POST", "/api/v1/subscriptions/{id}/pause", write(Developer, Subscriptions)),
+    route("POST", "/api/v1/subscriptions/{id}/resume", write(Developer, Subscriptions)),
+    route("POST", "/api/v1/subscriptions/{id}/uncancel", write(Developer, Subscriptions)),
+    route("GET", "/api/v1/tax-rates", read(Settings)),
+    route("POST", "/api/v1/tax-rates", write(Admin, Settings)),
+    route("GET", "/api/v1/tax-rates/{code}", read(Settings)),
+    route("PATCH", "/api/v1/tax-rates/{code}", write(Admin, Settings)),
+    route("DELETE", "/api/v1/tax-rates/{code}", write(Admin, Settings)),
+    route("GET", "/api/v1/tenant", read(Settings)),
+    route("PATCH", "/api/v1/tenant", write(Admin, Settings)),
+    route("GET", "/api/v1/tenant/logo", read(Settings)),
+    route("GET", "/api/v1/test-clock", in_test_mode(read(Settings))),
+    route("PUT", "/api/v1/test-clock", in_test_mode(write(Developer, Settings))),
+    route("POST", "/api/v1/test-clock/advance", in_test_mode(write(Developer, Settings))),
+    route("GET", "/api/v1/usage", read(Usage)),
+    route("GET", "/api/v1/wallets/{id}", read(Wallets)),
+    route("PATCH", "/api/v1/wallets/{id}", write(Admin, Wallets)),
+    route("POST", "/api/v1/wallets/{id}/debits", write(Developer, Wallets)),
+    route("GET", "/api/v1/wallets/{id}/entries", read(Wallets)),
+    route("POST", "/api/v1/wallets/{id}/grants", write(Admin, Wallets)),
+    route("POST", "/api/v1/wallets/{id}/topups", write(Admin, Wallets)),
+    route("GET", "/", OPEN),
+    route("GET", "/.well-known/jwks.json", OPEN),
+    // Of the router that benchmarks compare with.
+    route("GET", "/constant", read(Settings)),
+    route("GET", "/health", OPEN),
+    route("GET", "/invoices/{token}", OPEN),
+    route("GET", "/invoices/{token}/pdf", OPEN),
+    route("GET", "/livez", OPEN),
+    route("GET", "/metrics", OPEN),
+    route("GET", "/openapi.json", OPEN),
+    route("GET", "/readyz", OPEN),
+];

@@ -1,0 +1,181 @@
+//! Who may call which route: one matrix, enforced before any handler runs.
+
+mod matrix;
+
+use std::{collections::HashMap, net::IpAddr, sync::OnceLock};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::Method,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use usance_app::{
+    Cx,
+    auth::{Caller, Credential, authenticate},
+    error::{Code, Error, Result},
+};
+use usance_core::{
+    access::{Area, Right, Role},
+    ids::RequestId,
+};
+
+use crate::{
+    HttpState,
+    error::{ApiResult, no_such_method},
+    extract::credential,
+    rate_limit::client_address,
+};
+
+/// A row of the matrix.
+#[derive(Debug, Clone, Copy)]
+pub struct Route {
+    /// Upper case.
+    pub method: &'static str,
+    /// As in the `OpenAPI` document.
+    pub path: &'static str,
+    /// Who may call it.
+    pub access: Access,
+}
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody, without a credential.
+    Open,
+    /// Who is listed.
+    Granted(Grant),
+}
+
+/// The callers of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grant {
+    /// The least role of a member; none keeps members out.
+    pub role: Option<Role>,
+    /// Which secret keys may call.
+    pub secret_keys: SecretKeys,
+    /// Whether publishable keys may.
+    pub publishable_keys: bool,
+    /// In which modes.
+    pub modes: Modes,
+}
+
+/// Which secret keys may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretKeys {
+    /// None.
+    None,
+    /// Each.
+    Any,
+    /// Those with the scope.
+    With(Area, Right),
+}
+
+/// In which modes a route can be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Modes {
+    /// Live and test.
+    Both,
+    /// Test.
+    Test,
+}
+
+/// Every row of the matrix, by path.
+pub fn routes() -> &'static [Route] {
+    matrix::ROUTES
+}
+
+fn find(method: &Method, path: &str) -> Option<Access> {
+    static BY_ROUTE: OnceLock<HashMap<(&str, &str), Access>> = OnceLock::new();
+    let by_route: &HashMap<(&str, &str), Access> = BY_ROUTE
+        .get_or_init(|| routes().iter().map(|route| ((route.method, route.path), route.access)).collect());
+    let method = if method == Method::HEAD { "GET" } else { method.as_str() };
+    by_route.get(&(method, path)).copied()
+}
+
+/// Finds who calls, and lets in whom the matrix lets in. The handler finds the caller's context among the extensions.
+pub(crate) async fn authorize(State(state): State<HttpState>, mut request: Request, next: Next) -> Response {
+    // What has no path has no handler.
+    let Some(path) = request.extensions().get::<MatchedPath>() else { return next.run(request).await };
+    let access = find(request.method(), path.as_str());
+    match access {
+        None => no_such_method().await,
+        Some(Access::Open) => next.run(request).await,
+        Some(Access::Granted(grant)) => match admit(&state, present(&state, &request), &grant).await {
+            Ok(cx) => {
+                request.extensions_mut().insert(cx);
+                next.run(request).await
+            }
+            Err(error) => error.into_response(),
+        },
+    }
+}
+
+/// What a request says of its caller.
+struct Presented {
+    credential: ApiResult<Credential>,
+    address: Option<IpAddr>,
+    request_id: RequestId,
+}
+
+fn present(state: &HttpState, request: &Request) -> Presented {
+    let request_id = request.extensions().get::<RequestId>().copied();
+    Presented {
+        credential: credential(request.headers()),
+        address: client_address(state, request.extensions(), request.headers()),
+        request_id: request_id.unwrap_or_else(|| RequestId::from_uuid(state.app.ids.next())),
+    }
+}
+
+async fn admit(state: &HttpState, presented: Presented, grant: &Grant) -> ApiResult<Cx> {
+    let Presented { credential, address, request_id } = presented;
+    let identity = authenticate(&state.app, credential?).await?;
+    grant.check(&identity.caller, identity.scope.livemode)?;
+    Ok(Cx {
+        app: state.app.clone(),
+        scope: identity.scope,
+        caller: Some(identity.caller),
+        now: state.app.now(),
+        request_id,
+        address,
+    })
+}
+
+impl Grant {
+    fn check(&self, caller: &Caller, livemode: bool) -> Result<()> {
+        match caller {
+            Caller::SecretKey(_, scopes) => match self.secret_keys {
+                SecretKeys::Any => {}
+                SecretKeys::With(area, right) if scopes.allows(area, right) => {}
+                SecretKeys::With(area, right) => {
+                    let detail = format!("the key needs the scope {}:{}", area.as_str(), right.as_str());
+                    return Err(Error::refused(Code::Forbidden, detail));
+                }
+                SecretKeys::None => {
+                    let detail = "a key cannot do this: sign in as a member and send the access token";
+                    return Err(Error::refused(Code::Forbidden, detail));
+                }
+            },
+            Caller::PublishableKey(_) if self.publishable_keys => {}
+            Caller::PublishableKey(_) => {
+                let detail = "a publishable key cannot do this: use a secret key, and only on a server";
+                return Err(Error::refused(Code::Forbidden, detail));
+            }
+            Caller::Member(member) => match self.role {
+                Some(least) if member.role >= least => {}
+                Some(least) => {
+                    let detail = format!("this needs the role {} or a greater one", least.as_str());
+                    return Err(Error::refused(Code::Forbidden, detail));
+                }
+                None => {
+                    let detail = "this is about the key that is sent: send a key instead of an access token";
+                    return Err(Error::refused(Code::Forbidden, detail));
+                }
+            },
+        }
+        if livemode && self.modes == Modes::Test {
+            return Err(Error::refused(Code::TestModeOnly, "live mode has no test clock: use a test key"));
+        }
+        Ok(())
+    }
+}
