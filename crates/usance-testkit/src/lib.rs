@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod client;
+mod clock;
 mod database;
 mod redis;
 mod server;
@@ -10,6 +11,7 @@ mod temp_dir;
 mod usage;
 
 pub use client::{Client, Reply};
+pub use clock::MovableClock;
 pub use database::{DATABASE_URL_VARIABLE, TEMPLATE_DATABASE, TestDatabase, create_database};
 pub use redis::RedisServer;
 pub use server::{SECRET_KEY, TestServer};

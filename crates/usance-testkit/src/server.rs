@@ -1,6 +1,6 @@
 //! A server per test: the product's own, in this process, on a free port of loopback.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
@@ -10,7 +10,7 @@ use usance_app::{
     config::{Settings, Sources},
 };
 
-use crate::{Client, TestDatabase};
+use crate::{Client, MovableClock, TestDatabase};
 
 /// 32 bytes in base64, for installations that only exist in a test.
 pub const SECRET_KEY: &str = "dGVzdHMgb25seTogMzIgYnl0ZXMgb2Ygc2VjcmV0ISE=";
@@ -35,15 +35,28 @@ impl TestServer {
 
     /// Starts a server with changed settings.
     pub async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
-        Self::start_at(TestDatabase::new().await, change).await
+        Self::start_at(TestDatabase::new().await, None, change).await
     }
 
     /// Starts another server on a database that has one.
     pub async fn start_on(database: &TestDatabase) -> Self {
-        Self::start_at(database.clone(), |_| {}).await
+        Self::start_at(database.clone(), None, |_| {}).await
     }
 
-    async fn start_at(database: TestDatabase, change: impl FnOnce(&mut Settings)) -> Self {
+    /// Starts a server on a database, whose wall clock the test moves.
+    pub async fn start_by(
+        clock: &MovableClock,
+        database: TestDatabase,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
+        Self::start_at(database, Some(clock.clone()), change).await
+    }
+
+    async fn start_at(
+        database: TestDatabase,
+        clock: Option<MovableClock>,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         let flags = vec![
             ("listen", "127.0.0.1:0".to_owned()),
             ("database_url", database.url().to_owned()),
@@ -52,8 +65,11 @@ impl TestServer {
         let mut settings = Settings::load(Sources { flags, file: None, environment: &|_| None }).unwrap();
         change(&mut settings);
         let metrics = METRICS.get_or_init(|| usance::telemetry::start_metrics().unwrap());
-        let server =
-            start(&settings, Outside::system(Some(metrics.clone())), CancellationToken::new()).await.unwrap();
+        let mut outside = Outside::system(Some(metrics.clone()));
+        if let Some(clock) = clock {
+            outside.clock = Arc::new(clock);
+        }
+        let server = start(&settings, outside, CancellationToken::new()).await.unwrap();
         let client = Client::new(&server.base_url().unwrap());
         Self { client, database, server }
     }

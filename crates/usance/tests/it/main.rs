@@ -12,6 +12,7 @@ mod kill;
 mod ledger;
 mod managed_postgres;
 mod openapi;
+mod permissions;
 mod program;
 mod random;
 mod row_level_security;

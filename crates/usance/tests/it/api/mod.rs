@@ -1,6 +1,8 @@
 //! The API, resource by resource.
 
 mod add_ons;
+mod api_keys;
+mod audit;
 mod auth;
 mod billing;
 mod catalog;
@@ -31,6 +33,7 @@ mod rate_limits;
 mod refunds;
 mod register;
 mod reissue;
+mod sessions;
 mod subscription_changes;
 mod tax_rates;
 mod tenant_profile;

@@ -1,0 +1,97 @@
+//! The audit log.
+
+use serde_json::{Value, json};
+use usance_testkit::TestServer;
+
+/// Everything that is stored, as one text.
+const DUMP: &str = "SELECT string_agg(query_to_xml(format('SELECT * FROM %I', relname), true, false, '')::text, '')
+    FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition";
+
+#[tokio::test]
+async fn each_step_of_keys_and_members_leaves_an_entry_and_no_secret() {
+    // given
+    let server = TestServer::start().await;
+    let registered = server.client.register("acme").await;
+    let owner = server.client.with_key(registered["tokens"]["access"].as_str().unwrap());
+    let mut secrets = vec!["correct horse battery".to_owned(), "gravel tulip nine bone".to_owned()];
+    let mut keep = |value: &Value| secrets.push(value.as_str().unwrap().to_owned());
+    for name in ["api_key_secret", "api_key_test_secret", "webhook_secret"] {
+        keep(&registered["tenant"][name]);
+    }
+
+    // when
+    let login = json!({ "email": "acme@example.com", "password": "correct horse battery" });
+    let other = server.client.post("/auth/tenants/login/", login).await.expect(200);
+    let renewed = json!({ "refresh": other["tokens"]["refresh"] });
+    let renewed = server.client.post("/auth/tenants/token/refresh/", renewed).await.expect(200);
+    let member = server.client.with_key(renewed["access"].as_str().unwrap());
+    member.post("/auth/tenants/logout/", json!({})).await.expect(200);
+    let change = json!({ "old_password": "correct horse battery", "new_password": "gravel tulip nine bone" });
+    owner.post("/auth/tenants/change-password/", change).await.expect(200);
+    let created =
+        owner.post("/api-keys", json!({ "name": "Shop", "scopes": ["usage:write"] })).await.expect(201);
+    let regenerate = json!({ "key_type": "live", "confirm": true, "grace_seconds": 60 });
+    let regenerated = owner.post("/auth/tenants/api-keys/regenerate/", regenerate).await.expect(200);
+    let revoke = json!({ "key_type": "test", "reason": "leaked", "confirm": true });
+    owner.post("/auth/tenants/api-keys/revoke/", revoke).await.expect(200);
+
+    // then
+    let log = owner.get("/audit?limit=100").await.expect(200);
+    let entries = log["data"].as_array().unwrap();
+    let actions: Vec<_> = entries.iter().rev().map(|entry| entry["action"].as_str().unwrap()).collect();
+    let expected = [
+        vec!["tenant.registered", "member.signed_in", "member.signed_out", "member.password_changed"],
+        vec!["api_key.created"],
+        vec!["api_key.rotated", "api_key.rotated", "api_key.created", "api_key.created"],
+        vec!["api_key.revoked", "api_key.revoked", "api_key.revoked"],
+    ];
+    assert_eq!(actions, expected.concat());
+    let newest = &entries[0];
+    assert_eq!((&newest["reason"], &newest["mode"]), (&json!("leaked"), &json!("test")));
+    assert_eq!(
+        (&newest["before"]["revoked_at"], newest["after"]["revoked_at"].is_string()),
+        (&Value::Null, true)
+    );
+    assert_eq!(newest["actor"], json!({ "type": "member", "id": registered["user"]["id"] }));
+    assert_eq!(newest["address"], "127.0.0.1");
+    assert!(newest["request_id"].as_str().unwrap().starts_with("req_"));
+    for answer in [&registered["tokens"], &other["tokens"], &renewed] {
+        keep(&answer["refresh"]);
+        keep(&answer["access"]);
+    }
+    keep(&created["key"]);
+    keep(&regenerated["keys"]["live_secret"]);
+    let stored = server.database.text_as_superuser(DUMP).await;
+    assert!(stored.contains("api_key.rotated") && stored.contains("acme@example.com"));
+    for secret in secrets {
+        assert!(!stored.contains(&secret) && !log.to_string().contains(&secret), "{secret} is stored");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_log_is_filtered_and_belongs_to_one_tenant() {
+    // given
+    let server = TestServer::start().await;
+    let registered = server.client.register("acme").await;
+    let owner = server.client.with_key(registered["tokens"]["access"].as_str().unwrap());
+    let stranger = server.client.register("stranger").await;
+    let key = owner.post("/api-keys", json!({ "name": "Shop", "scopes": ["all"] })).await.expect(201);
+    let id = key["id"].as_str().unwrap();
+    owner.post(&format!("/api-keys/{id}/revoke"), json!({})).await.expect(200);
+
+    // when
+    let count = |filter: String| {
+        let owner = owner.clone();
+        async move { owner.get(&filter).await.expect(200)["data"].as_array().unwrap().len() }
+    };
+
+    // then
+    assert_eq!(count("/audit".to_owned()).await, 3);
+    assert_eq!(count("/audit-log?action=api_key.revoked".to_owned()).await, 1);
+    assert_eq!(count(format!("/audit?subject={id}")).await, 2);
+    assert_eq!(count(format!("/audit?actor={}", registered["user"]["id"].as_str().unwrap())).await, 3);
+    assert_eq!(count(format!("/audit?actor={}", stranger["user"]["id"].as_str().unwrap())).await, 0);
+    owner.get("/audit?nothing=x").await.expect_code(422, "invalid_field");
+    server.stop().await;
+}

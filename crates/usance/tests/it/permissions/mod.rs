@@ -1,0 +1,135 @@
+//! Who may call what: every route with every kind of caller, compared with a table that a person reviews.
+
+use std::{collections::BTreeSet, fmt::Write as _};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use usance_http::permissions::routes;
+use usance_testkit::{Client, TestServer};
+
+/// What the server was seen to do, row by row.
+const MATRIX: &str = include_str!("matrix.txt");
+/// Pages, and the route of benchmarks: they are not in the `OpenAPI` document.
+const UNDOCUMENTED: [&str; 4] = ["/", "/constant", "/invoices/{token}", "/invoices/{token}/pdf"];
+
+/// Every kind of caller, in the order of the columns.
+async fn callers(server: &TestServer) -> Vec<(&'static str, Client)> {
+    let registered = server.client.register("acme").await;
+    let added = "WITH added AS (
+            INSERT INTO members (tenant_id, id, email, password_hash, role, created_at, updated_at)
+            SELECT m.tenant_id, gen_random_uuid(), r.role || '@example.com', m.password_hash, r.role, m.created_at, m.created_at
+            FROM members m, unnest(ARRAY['viewer', 'developer', 'admin']) AS r (role)
+            RETURNING id
+        ) SELECT count(*)::text FROM added";
+    assert_eq!(server.database.text_as_superuser(added).await, "3");
+    let mut callers = vec![("nobody", server.client.clone())];
+    for (role, email) in [
+        ("viewer", "viewer@example.com"),
+        ("developer", "developer@example.com"),
+        ("admin", "admin@example.com"),
+        ("owner", "acme@example.com"),
+    ] {
+        let login = json!({ "email": email, "password": "correct horse battery" });
+        let signed_in = server.client.post("/auth/tenants/login", login).await.expect(200);
+        assert_eq!(signed_in["user"]["role"], role);
+        callers.push((role, server.client.with_key(signed_in["tokens"]["access"].as_str().unwrap())));
+    }
+    let owner = callers[4].1.clone();
+    let scoped = owner.post("/api-keys", json!({ "name": "scoped", "scopes": ["usage:write"] })).await;
+    let scoped = scoped.expect(201)["key"].as_str().unwrap().to_owned();
+    let key = |name: &str| registered["tenant"][name].as_str().unwrap().to_owned();
+    for (name, key) in [
+        ("sk_test", key("api_key_test_secret")),
+        ("sk_live", key("api_key_secret")),
+        ("pk_test", key("api_key_test_public")),
+        ("pk_live", key("api_key_public")),
+        ("usage:write", scoped),
+    ] {
+        callers.push((name, server.client.with_key(&key)));
+    }
+    callers
+}
+
+/// Calls a route with a body that no route accepts, so that whoever is let in changes nothing.
+async fn is_let_in(client: &Client, method: &str, path: &str) -> bool {
+    let address = path
+        .split('/')
+        .map(|part| if part.starts_with('{') { part.replace(['{', '}'], "") } else { part.to_owned() });
+    let address = format!("/{}", address.collect::<Vec<_>>().join("/"));
+    let request = client.request(method.parse().unwrap(), &address);
+    let request = if method == Method::GET { request } else { request.json(&json!({ "nonsense": true })) };
+    let reply = client.send(request).await;
+    assert!(reply.status < 500 && reply.status != 405, "{method} {path}: {}", reply.text);
+    assert!(method == "GET" || reply.status >= 400, "{method} {path} did something: {}", reply.text);
+    let code = reply.body["code"].as_str().unwrap_or_default();
+    !matches!(code, "unauthorized" | "forbidden" | "test_mode_only")
+}
+
+#[tokio::test]
+async fn every_route_lets_in_whom_the_table_says_and_nobody_else() {
+    let server = TestServer::start().await;
+    let callers = callers(&server).await;
+
+    let mut seen = String::new();
+    for (name, _) in &callers {
+        write!(seen, "{name} ").unwrap();
+    }
+    seen = format!("{}\n", seen.trim_end());
+    for route in routes().iter().filter(|route| route.path != "/constant") {
+        for (_, client) in &callers {
+            seen.push(if is_let_in(client, route.method, route.path).await { 'x' } else { '.' });
+        }
+        writeln!(seen, " {} {}", route.method, route.path).unwrap();
+    }
+
+    let rows = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
+    let (seen_rows, expected) = (rows(&seen), rows(MATRIX));
+    let differences: Vec<_> = seen_rows.symmetric_difference(&expected).collect();
+    assert!(differences.is_empty(), "{differences:#?}\n{seen}");
+    server.stop().await;
+}
+
+#[test]
+fn the_matrix_holds_exactly_the_documented_routes() {
+    let document: Value = serde_json::from_str(&usance_http::openapi_json()).unwrap();
+
+    let mut documented = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in ["get", "post", "put", "patch", "delete"] {
+            if item.get(method).is_some() {
+                documented.insert((method.to_uppercase(), path.clone()));
+            }
+        }
+    }
+    let listed: BTreeSet<_> = routes()
+        .iter()
+        .filter(|route| !UNDOCUMENTED.contains(&route.path))
+        .map(|route| (route.method.to_owned(), route.path.to_owned()))
+        .collect();
+
+    assert_eq!(listed, documented);
+    assert_eq!(routes().len(), listed.len() + UNDOCUMENTED.len(), "a route is listed twice");
+}
+
+/// Rules of the table as a whole, beside its rows.
+#[test]
+fn lesser_callers_are_let_in_nowhere_where_greater_ones_are_not() {
+    let mut lines = MATRIX.lines();
+    assert_eq!(
+        lines.next(),
+        Some("nobody viewer developer admin owner sk_test sk_live pk_test pk_live usage:write")
+    );
+    for row in lines {
+        let cells: Vec<bool> = row.split(' ').next().unwrap().chars().map(|cell| cell == 'x').collect();
+        let [nobody, viewer, developer, admin, owner, sk_test, sk_live, pk_test, pk_live, scoped] = cells[..]
+        else {
+            panic!("{row}")
+        };
+        assert!(viewer <= developer && developer <= admin && admin <= owner, "{row}");
+        assert!(scoped <= sk_test && sk_live <= sk_test && pk_live == pk_test && pk_test <= sk_test, "{row}");
+        assert!(!nobody || cells.iter().all(|cell| *cell), "{row}");
+        let changes = !row.contains(" GET ") && !row.contains("/preview") && !row.contains("/quotes");
+        let of_oneself = row.contains("/auth/tenants/");
+        assert!(!changes || of_oneself || (!viewer && !pk_test), "{row}");
+    }
+}
