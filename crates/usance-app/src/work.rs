@@ -50,12 +50,14 @@ pub enum Kind {
     RateUnbilled,
     /// Looks whether there is something again of a limit that was reached.
     RestoreEntitlement,
+    /// Frees holds of units whose time is over.
+    SweepFeatureHolds,
     /// Frees what has run out of a wallet: holds and credits.
     SweepWallet,
 }
 
 impl Kind {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::AdvanceSubscription,
         Self::BillLateUsage,
         Self::ChargeTopUp,
@@ -67,6 +69,7 @@ impl Kind {
         Self::ResolveRefund,
         Self::RateUnbilled,
         Self::RestoreEntitlement,
+        Self::SweepFeatureHolds,
         Self::SweepWallet,
     ];
 
@@ -84,6 +87,7 @@ impl Kind {
             Self::ResolveRefund => "resolve_refund",
             Self::RateUnbilled => "rate_unbilled",
             Self::RestoreEntitlement => "restore_entitlement",
+            Self::SweepFeatureHolds => "sweep_feature_holds",
             Self::SweepWallet => "sweep_wallet",
         }
     }
@@ -100,6 +104,7 @@ impl Kind {
             | Self::RateUnbilled
             | Self::RestoreEntitlement
             | Self::ChargeTopUp
+            | Self::SweepFeatureHolds
             | Self::SweepWallet => CatalogLock::None,
         }
     }
@@ -368,6 +373,12 @@ async fn run_kind(cx: &Cx, mut tx: TenantTx, kind: Kind, work: &DueWork) -> Resu
         Kind::ChargeTopUp => {
             lease(cx, tx, work).await?;
             wallets::resolve_top_up(cx, TopUpId::from_uuid(work.subject_id)).await?;
+            complete(cx, work).await
+        }
+        Kind::SweepFeatureHolds => {
+            // By a lease, because who changes a hold plans this work under the lock of the counter.
+            lease(cx, tx, work).await?;
+            entitlements::sweep_holds(cx, EntitlementCounterId::from_uuid(work.subject_id)).await?;
             complete(cx, work).await
         }
         Kind::SweepWallet => {

@@ -20,6 +20,7 @@ pub mod entitlement_counters;
 pub mod entitlements;
 mod error;
 pub mod events;
+pub mod feature_holds;
 pub mod features;
 pub mod filters;
 pub mod health;
