@@ -164,7 +164,6 @@ async fn try_hold(cx: &Cx, remembered: &Remembered, wanted: &Wanted) -> Result<F
     plan_sweep(&mut tx, &deciding.counter, hold.expires_at).await?;
     tx.commit().await?;
     remembered.note_holds_changed();
-    cx.app.work_added.notify_one();
     Ok(FeatureHeld::Made(Box::new(hold)))
 }
 
@@ -341,7 +340,6 @@ async fn change(
     if let Some(remembered) = cx.app.entitlements.find(cx.scope, hold.customer_id) {
         remembered.note_holds_changed();
     }
-    cx.app.work_added.notify_one();
     Ok(hold)
 }
 

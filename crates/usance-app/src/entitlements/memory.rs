@@ -169,8 +169,22 @@ impl ScopeMemory {
         (*generation == self.generation()).then(|| Arc::clone(remembered))
     }
 
-    /// Remembers what was read of a customer, under the name by which it was asked for.
-    pub(super) fn remember(&self, scope: Scope, name: &str, known: Known) -> Arc<Remembered> {
+    /// Counts what was added to the customer of a name, if it is remembered, for [`Self::remember`].
+    pub(super) fn additions(&self, name: &str) -> Option<u64> {
+        let remembered = Arc::clone(&read(&self.names).get(name)?.1);
+        let additions = remembered.known().additions;
+        Some(additions)
+    }
+
+    /// Remembers what was read of a customer, under the name by which it was asked for. `additions` are those before it was
+    /// read; if they are not known, what others noted meanwhile may be missing in it.
+    pub(super) fn remember(
+        &self,
+        scope: Scope,
+        name: &str,
+        known: Known,
+        additions: Option<u64>,
+    ) -> Arc<Remembered> {
         let (customer, generation) = (known.rights.customer, known.generation);
         let mut customers = write(&self.customers);
         if customers.len() >= CUSTOMERS_MAX {
@@ -178,7 +192,6 @@ impl ScopeMemory {
             write(&self.names).clear();
         }
         let remembered = if let Some(remembered) = customers.get(&customer) {
-            let additions = remembered.known().additions;
             remembered.replace(known, additions);
             Arc::clone(remembered)
         } else {
@@ -238,9 +251,9 @@ impl Remembered {
     }
 
     /// Takes what was read. Of what was added while it was read, what is missing in it is kept.
-    pub(super) fn replace(&self, mut read: Known, additions_before: u64) {
+    pub(super) fn replace(&self, mut read: Known, additions_before: Option<u64>) {
         let mut current = self.known();
-        if current.additions != additions_before {
+        if Some(current.additions) != additions_before {
             for (feature, of) in &mut read.uses {
                 if let Some(known) = current.uses.get(feature).filter(|known| is_ahead(known, of)) {
                     *of = Use { held: of.held, ..known.clone() };

@@ -190,9 +190,10 @@ async fn commit(app: &App, scope: Scope, operations: &[&Operation]) -> Result<Ve
     for (operation, wallet) in operations.iter().zip(wallets) {
         outcomes.push(run_one(&cx, &mut books, operation, wallet, &mut names));
     }
-    books.save(&mut tx).await?;
+    let is_due = books.save(&mut tx).await?;
     tx.commit().await?;
-    if outcomes.iter().any(Result::is_ok) {
+    // Sweeps are for later, and a worker that looks after every batch would take the time of the next one.
+    if is_due {
         app.work_added.notify_one();
     }
     Ok(outcomes)

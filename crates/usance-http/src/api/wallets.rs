@@ -24,7 +24,7 @@ use crate::{
 
 /// An amount of money that is sent.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(from = "ObjectOnly<MoneyMembers>")]
+#[serde(deny_unknown_fields, from = "ObjectOnly<MoneyMembers>")]
 #[schema(example = json!({"amount_minor": 1210, "currency": "USD"}))]
 pub(crate) struct MoneyBody {
     /// In minor units of the currency: cents, yen, fils.
