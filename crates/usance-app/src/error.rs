@@ -91,6 +91,8 @@ pub enum Code {
     TaxRateInUse,
     EventConflict,
     EventRejected,
+    EventNotCorrectable,
+    CorrectionSessionState,
     TooManyRequests,
     RateLimitExceeded,
     SubscriptionInactive,
@@ -123,7 +125,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 55] = [
+    pub const ALL: [Self; 57] = [
         Self::NotFound,
         Self::Unauthorized,
         Self::Forbidden,
@@ -151,6 +153,8 @@ impl Code {
         Self::TaxRateInUse,
         Self::EventConflict,
         Self::EventRejected,
+        Self::EventNotCorrectable,
+        Self::CorrectionSessionState,
         Self::TooManyRequests,
         Self::RateLimitExceeded,
         Self::SubscriptionInactive,
@@ -211,6 +215,8 @@ impl Code {
             Self::TaxRateInUse => "tax_rate_in_use",
             Self::EventConflict => "event_conflict",
             Self::EventRejected => "event_rejected",
+            Self::EventNotCorrectable => "event_not_correctable",
+            Self::CorrectionSessionState => "correction_session_state",
             Self::TooManyRequests => "too_many_requests",
             Self::RateLimitExceeded => "rate_limit_exceeded",
             Self::SubscriptionInactive => "subscription_inactive",

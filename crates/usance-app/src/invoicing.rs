@@ -273,16 +273,25 @@ fn one_off_line(
 pub async fn preview(cx: &Cx, subscription: SubscriptionId) -> Result<Option<InvoiceWithLines>> {
     let mut tx = cx.begin().await?;
     tx.lock_catalog().await?;
-    let stored = usance_db::subscriptions::find(&mut tx, subscription).await?;
+    // The transaction ends without a commit: nothing has happened.
+    bring_on(cx, &mut tx, subscription).await
+}
+
+/// Lets a subscription's next due time come, and returns the invoice that it brings.
+pub(crate) async fn bring_on(
+    cx: &Cx,
+    tx: &mut TenantTx,
+    subscription: SubscriptionId,
+) -> Result<Option<InvoiceWithLines>> {
+    let stored = usance_db::subscriptions::find(tx, subscription).await?;
     let stored = stored.ok_or_else(|| Error::not_found("subscription"))?;
     let before = PageRequest { limit: 1, after: None };
-    let newest = invoices::list(&mut tx, Some(stored.customer_id), before).await?.items.pop();
-    subscriptions::advance(cx, &mut tx, &[subscription], Timestamp::MAX).await?;
-    let made = invoices::list(&mut tx, Some(stored.customer_id), before).await?.items.pop();
+    let newest = invoices::list(tx, Some(stored.customer_id), before).await?.items.pop();
+    subscriptions::advance(cx, tx, &[subscription], Timestamp::MAX).await?;
+    let made = invoices::list(tx, Some(stored.customer_id), before).await?.items.pop();
     let made = made.filter(|made| newest.is_none_or(|newest| newest.id != made.id));
-    // The transaction ends without a commit: nothing has happened.
     match made {
-        Some(invoice) => Ok(Some(get(&mut tx, invoice.id).await?)),
+        Some(invoice) => Ok(Some(get(tx, invoice.id).await?)),
         None => Ok(None),
     }
 }

@@ -7,6 +7,7 @@ pub mod config;
 
 mod change;
 pub mod check;
+pub mod correction_sessions;
 pub mod coupons;
 pub mod credit_balances;
 pub mod credit_notes;
@@ -44,6 +45,7 @@ pub mod tax_rates;
 pub mod tenant_profiles;
 pub mod tenants;
 pub mod test_clock;
+pub mod usage;
 pub mod wallets;
 pub mod work;
 

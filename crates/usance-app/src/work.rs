@@ -340,9 +340,7 @@ async fn run_kind(cx: &Cx, mut tx: TenantTx, kind: Kind, work: &DueWork) -> Resu
             Ok(tx.commit().await?)
         }
         Kind::CollectInvoice => {
-            lease(cx, tx, work).await?;
-            payments::collect(cx, InvoiceId::from_uuid(work.subject_id)).await?;
-            complete(cx, work).await
+            under_lease(cx, tx, work, payments::collect(cx, InvoiceId::from_uuid(work.subject_id))).await
         }
         Kind::MigratePlan => {
             lease(cx, tx, work).await?;
@@ -355,14 +353,10 @@ async fn run_kind(cx: &Cx, mut tx: TenantTx, kind: Kind, work: &DueWork) -> Resu
             Ok(tx.commit().await?)
         }
         Kind::ResolvePayment => {
-            lease(cx, tx, work).await?;
-            payments::resolve(cx, PaymentId::from_uuid(work.subject_id)).await?;
-            complete(cx, work).await
+            under_lease(cx, tx, work, payments::resolve(cx, PaymentId::from_uuid(work.subject_id))).await
         }
         Kind::ResolveRefund => {
-            lease(cx, tx, work).await?;
-            refunds::resolve(cx, RefundId::from_uuid(work.subject_id)).await?;
-            complete(cx, work).await
+            under_lease(cx, tx, work, refunds::resolve(cx, RefundId::from_uuid(work.subject_id))).await
         }
         Kind::RestoreEntitlement => {
             due_work::complete(&mut tx, work).await?;
@@ -371,28 +365,34 @@ async fn run_kind(cx: &Cx, mut tx: TenantTx, kind: Kind, work: &DueWork) -> Resu
             Ok(tx.commit().await?)
         }
         Kind::ChargeTopUp => {
-            lease(cx, tx, work).await?;
-            wallets::resolve_top_up(cx, TopUpId::from_uuid(work.subject_id)).await?;
-            complete(cx, work).await
+            under_lease(cx, tx, work, wallets::resolve_top_up(cx, TopUpId::from_uuid(work.subject_id))).await
         }
         Kind::SweepFeatureHolds => {
-            // By a lease, because who changes a hold plans this work under the lock of the counter.
-            lease(cx, tx, work).await?;
-            entitlements::sweep_holds(cx, EntitlementCounterId::from_uuid(work.subject_id)).await?;
-            complete(cx, work).await
+            under_lease(
+                cx,
+                tx,
+                work,
+                entitlements::sweep_holds(cx, EntitlementCounterId::from_uuid(work.subject_id)),
+            )
+            .await
         }
         Kind::SweepWallet => {
-            // By a lease, because who changes a wallet plans this work under the lock of the wallet.
-            lease(cx, tx, work).await?;
-            wallets::sweep(cx, WalletId::from_uuid(work.subject_id)).await?;
-            complete(cx, work).await
+            under_lease(cx, tx, work, wallets::sweep(cx, WalletId::from_uuid(work.subject_id))).await
         }
-        Kind::RateUnbilled => {
-            lease(cx, tx, work).await?;
-            ingest::rate_unbilled(&cx.app, cx.scope).await?;
-            complete(cx, work).await
-        }
+        Kind::RateUnbilled => under_lease(cx, tx, work, ingest::rate_unbilled(&cx.app, cx.scope)).await,
     }
+}
+
+/// Runs work that calls the outside, or that is planned by whoever has locked what it changes.
+async fn under_lease(
+    cx: &Cx,
+    tx: TenantTx,
+    work: &DueWork,
+    run: impl Future<Output = Result<()>> + Send,
+) -> Result<()> {
+    lease(cx, tx, work).await?;
+    run.await?;
+    complete(cx, work).await
 }
 
 /// Ends the claim's transaction and keeps the work by a lease, so that nothing is locked during a call to the outside.

@@ -118,6 +118,10 @@ ids! {
     DiscountId = "disc";
     /// Names a tax rate.
     TaxRateId = "txr";
+    /// Names a correction of a usage event.
+    CorrectionId = "cor";
+    /// Names a session of corrections.
+    CorrectionSessionId = "cors";
     /// Names an outbox event.
     OutboxEventId = "evt";
     /// Names a request, for logs and error answers.

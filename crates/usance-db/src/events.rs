@@ -25,6 +25,10 @@ pub struct Event {
     pub received_at: Timestamp,
     /// As sent, in canonical form.
     pub properties: Value,
+    /// 0 for an event as it was sent; an amendment has a number from 1.
+    pub revision: i32,
+    /// Whether it counts: it was neither voided nor amended.
+    pub counts: bool,
 }
 
 /// An event that waits to be counted.
@@ -72,13 +76,16 @@ pub async fn list(
 ) -> Result<Page<Event>, DbError> {
     let (tenant, livemode) = tx.keys();
     let rows = sqlx::query!(
-        "-- events::list
-        SELECT id, id_hash, type, customer_id, occurred_at, received_at, properties
-        FROM events
-        WHERE tenant_id = $1 AND livemode = $2 AND customer_id = $3
-            AND ($4::timestamptz IS NULL OR (occurred_at, id_hash) < ($4, $5))
-        ORDER BY occurred_at DESC, id_hash DESC
-        LIMIT $6",
+        r#"-- events::list
+        SELECT e.id, e.id_hash, e.type, e.customer_id, e.occurred_at, e.received_at, e.properties::jsonb AS "properties!",
+            coalesce(r.revision, 0) AS "revision!", (r.voided_at IS NULL) AS "counts!"
+        FROM events e
+        LEFT JOIN event_revisions r ON r.tenant_id = $1 AND r.livemode = $2 AND r.customer_id = $3
+            AND r.occurred_at = e.occurred_at AND r.id_hash = e.id_hash
+        WHERE e.tenant_id = $1 AND e.livemode = $2 AND e.customer_id = $3
+            AND ($4::timestamptz IS NULL OR (e.occurred_at, e.id_hash) < ($4, $5))
+        ORDER BY e.occurred_at DESC, e.id_hash DESC
+        LIMIT $6"#,
         tenant,
         livemode,
         customer.uuid(),
@@ -96,6 +103,8 @@ pub async fn list(
         occurred_at: row.occurred_at.to_jiff(),
         received_at: row.received_at.to_jiff(),
         properties: row.properties,
+        revision: row.revision,
+        counts: row.counts,
     });
     Ok(Page::new(page, events.collect::<Vec<_>>()))
 }
@@ -187,7 +196,7 @@ pub struct SpanCursor {
     pub id_hash: Uuid,
 }
 
-/// Reads a page of the events of several spans, in the order of the spans and then of time and id hash; fewer than the
+/// Reads a page of the events that count of several spans, in the order of the spans and then of time and id hash; fewer than the
 /// limit are all that are left.
 pub async fn list_spans(
     tx: &mut TenantTx,
@@ -210,11 +219,16 @@ pub async fn list_spans(
         FROM unnest($3::uuid[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[]) WITH ORDINALITY
             AS s (customer_id, type, span_start, span_end, received_from, place)
         CROSS JOIN LATERAL (
-            SELECT occurred_at, id_hash, properties::text AS properties
+            SELECT occurred_at, id_hash, properties
             FROM events
             WHERE tenant_id = $1 AND livemode = $2 AND customer_id = s.customer_id AND type = s.type
                 AND occurred_at >= s.span_start AND occurred_at < s.span_end AND received_at >= s.received_from
                 AND (s.place > 1 OR $8::uuid IS NULL OR (occurred_at, id_hash) > (s.span_start, $8))
+                AND NOT EXISTS (
+                    SELECT FROM event_revisions r
+                    WHERE r.tenant_id = $1 AND r.livemode = $2 AND r.customer_id = s.customer_id
+                        AND r.occurred_at = events.occurred_at AND r.id_hash = events.id_hash AND r.voided_at IS NOT NULL
+                )
             ORDER BY occurred_at, id_hash
             LIMIT $9
         ) e

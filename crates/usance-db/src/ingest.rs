@@ -45,6 +45,27 @@ impl<'a> KeyColumns<'a> {
     }
 }
 
+/// The constraint that refuses a key which somebody has.
+pub const KEY_CONSTRAINT: &str = "event_keys_pkey";
+
+/// Claims keys that nobody has, at two thirds of the cost of [`claim_keys`]. If somebody has one, [`KEY_CONSTRAINT`] refuses
+/// all, and the transaction is lost.
+pub async fn claim_fresh_keys(tx: &mut WriterTx, keys: &KeyColumns<'_>) -> Result<(), DbError> {
+    sqlx::query!(
+        "-- ingest::claim_fresh_keys
+        INSERT INTO event_keys (tenant_id, livemode, id_hash, payload_hash, occurred_at)
+        SELECT unnest($1::uuid[]), unnest($2::bool[]), unnest($3::uuid[]), unnest($4::bytea[]), unnest($5::timestamptz[])",
+        &keys.scopes.tenants,
+        &keys.scopes.livemodes,
+        &keys.id_hashes,
+        &keys.payload_hashes as &[&[u8]],
+        &keys.occurred_at as &[jiff_sqlx::Timestamp],
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
 /// Claims the keys that nobody had and counts them. A key that another transaction is about to claim is waited for.
 pub async fn claim_keys(tx: &mut WriterTx, keys: &KeyColumns<'_>) -> Result<u64, DbError> {
     let claimed = sqlx::query!(
@@ -142,7 +163,7 @@ pub async fn insert_events(
         "-- ingest::insert_events
         INSERT INTO events (tenant_id, livemode, customer_id, occurred_at, id_hash, id, type, properties, received_at)
         SELECT unnest($1::uuid[]), unnest($2::bool[]), unnest($3::uuid[]), unnest($4::timestamptz[]), unnest($5::uuid[]),
-            unnest($6::text[]), unnest($7::text[]), unnest($8::text[])::jsonb, $9",
+            unnest($6::text[]), unnest($7::text[]), unnest($8::text[]), $9",
         &events.scopes.tenants,
         &events.scopes.livemodes,
         &events.customers,

@@ -164,6 +164,26 @@ pub async fn list(tx: &mut TenantTx, page: PageRequest) -> Result<Page<Meter>, D
     Ok(Page::new(page, rows.into_iter().map(Meter::try_from).collect::<Result<Vec<_>, _>>()?))
 }
 
+/// Lists the meters that measure events of some types.
+pub async fn list_measuring(tx: &mut TenantTx, event_types: &[String]) -> Result<Vec<Meter>, DbError> {
+    let (tenant, livemode) = tx.keys();
+    let rows = sqlx::query_as!(
+        Row,
+        "-- meters::list_measuring
+        SELECT id, code, name, event_type, aggregation, value_property, filters, group_by, rounding_mode, rounding_scale,
+            recurring, created_at, updated_at, archived_at
+        FROM meters
+        WHERE tenant_id = $1 AND livemode = $2 AND event_type = ANY($3) AND archived_at IS NULL
+        ORDER BY code",
+        tenant,
+        livemode,
+        event_types,
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    rows.into_iter().map(Meter::try_from).collect()
+}
+
 /// Finds all meters of an invoice's prices, archived ones too.
 pub async fn find_many(tx: &mut TenantTx, ids: &[MeterId]) -> Result<Vec<Meter>, DbError> {
     let (tenant, livemode) = tx.keys();

@@ -3,7 +3,7 @@
 use std::{str::FromStr, sync::Arc, time::Duration};
 
 use sqlx::{
-    PgConnection, PgPool, Postgres, Row, Transaction,
+    AssertSqlSafe, Connection, PgConnection, PgPool, Postgres, Row, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tracing::Instrument;
@@ -32,6 +32,9 @@ pub struct Scope {
     pub livemode: bool,
 }
 
+/// How long a connection may lie idle before it is asked whether it is still alive; the question costs a round trip.
+const UNTESTED_IDLE: Duration = Duration::from_secs(1);
+
 /// The connection pool. It hands out transactions only.
 #[derive(Debug, Clone)]
 pub struct Db {
@@ -53,6 +56,15 @@ impl Db {
         let pool = PgPoolOptions::new()
             .max_connections(settings.connections_max)
             .acquire_timeout(settings.acquire_timeout)
+            .test_before_acquire(false)
+            .before_acquire(|connection, idle| {
+                Box::pin(async move {
+                    if idle.idle_for > UNTESTED_IDLE {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             // A begin that was cancelled half-way can leave a transaction open; it must not reach the next borrower.
             .after_release(|connection, _| {
                 Box::pin(async move {
@@ -118,17 +130,32 @@ impl Db {
         scope: Option<Scope>,
     ) -> Result<Transaction<'static, Postgres>, DbError> {
         let pool = self.pool.clone();
-        let begin = async move {
-            let mut tx = pool.begin_with(statement).await?;
-            set_context(&mut tx, role, scope).await?;
-            Ok(tx)
-        };
+        // One round trip; what is written into it comes from our own types.
+        let statement = AssertSqlSafe(begin_statement(statement, role, scope));
+        let begin = async move { Ok(pool.begin_with(statement).await?) };
         match tokio::spawn(begin.in_current_span()).await {
             Ok(result) => result,
             Err(_) => Err(DbError::Unavailable(sqlx::Error::WorkerCrashed)),
         }
     }
 }
+
+fn begin_statement(begin: &str, role: &str, scope: Option<Scope>) -> String {
+    match scope {
+        Some(Scope { tenant, livemode }) => format!(
+            "{begin}; SELECT set_config('role', '{role}', true), set_config('app.tenant_id', '{}', true), set_config('app.livemode', '{livemode}', true)",
+            tenant.uuid(),
+        ),
+        None => format!("{begin}; SELECT set_config('role', '{role}', true){PLANNING}"),
+    }
+}
+
+/// Transactions of all tenants reach rows by their keys alone. A plan that was made while a table was small must stay right
+/// when it has grown.
+const PLANNING: &str = ", set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)";
+
+/// Takes a tenant's context in one round trip, and ends [`PLANNING`].
+const BECOME_TENANT: &str = "SELECT set_config('role', 'usance_app', true), set_config('app.tenant_id', $1, true), set_config('app.livemode', $2, true), set_config('enable_seqscan', NULL, true), set_config('enable_hashjoin', NULL, true), set_config('enable_mergejoin', NULL, true)";
 
 async fn set_context(
     connection: &mut PgConnection,
@@ -184,7 +211,8 @@ impl TenantTx {
     /// Goes on as the writer, in the same transaction. The catalogue must not have been changed.
     pub async fn into_writer(mut self) -> Result<WriterTx, DbError> {
         ledger::flush(&mut self).await?;
-        set_context(&mut self.tx, "usance_writer", None).await?;
+        let statement = AssertSqlSafe(format!("SELECT set_config('role', 'usance_writer', true){PLANNING}"));
+        sqlx::query(statement).execute(&mut *self.tx).await?;
         Ok(WriterTx { tx: self.tx, generations: self.generations })
     }
 
@@ -260,7 +288,11 @@ impl WriterTx {
 
     /// Goes on as a tenant, in the same transaction.
     pub async fn into_tenant(mut self, scope: Scope) -> Result<TenantTx, DbError> {
-        set_context(&mut self.tx, "usance_app", Some(scope)).await?;
+        sqlx::query(BECOME_TENANT)
+            .bind(scope.tenant.uuid().to_string())
+            .bind(if scope.livemode { "true" } else { "false" })
+            .execute(&mut *self.tx)
+            .await?;
         Ok(TenantTx::new(self.tx, scope, self.generations))
     }
 

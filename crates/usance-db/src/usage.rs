@@ -127,3 +127,83 @@ pub async fn count_values(
     .await?;
     Ok(row.count)
 }
+
+/// Folds the buckets that begin in a span into windows, which begin where one of the ascending starts is. Returns those with
+/// usage, each with its index, in no order.
+pub async fn list_windows(
+    tx: &mut TenantTx,
+    span: &UsageSpan,
+    starts: &[Timestamp],
+) -> Result<Vec<(usize, BucketTotal)>, DbError> {
+    let (tenant, livemode) = tx.keys();
+    let rows = sqlx::query!(
+        r#"-- usage::list_windows
+        SELECT width_bucket(bucket_start, $5::timestamptz[]) AS "place!", sum(event_count)::bigint AS "event_count!",
+            sum(value_sum)::text AS "value_sum!", min(value_min)::text AS value_min, max(value_max)::text AS value_max,
+            max(latest_at) AS latest_at,
+            (array_agg(latest_hash ORDER BY latest_at DESC, latest_hash DESC) FILTER (WHERE latest_at IS NOT NULL))[1] AS latest_hash,
+            (array_agg(latest_value ORDER BY latest_at DESC, latest_hash DESC) FILTER (WHERE latest_at IS NOT NULL))[1]::text
+                AS latest_value,
+            min(first_at) AS "first_at!", max(last_at) AS "last_at!"
+        FROM usage_buckets
+        WHERE tenant_id = $1 AND livemode = $2 AND customer_id = $3 AND meter_id = $4 AND bucket_start >= $6 AND bucket_start < $7
+        GROUP BY 1"#,
+        tenant,
+        livemode,
+        span.customer.uuid(),
+        span.meter.uuid(),
+        &starts.iter().map(|start| start.to_sqlx()).collect::<Vec<_>>() as &[jiff_sqlx::Timestamp],
+        span.span.start.to_sqlx(),
+        span.span.end.to_sqlx(),
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    let total = rows.into_iter().map(|row| {
+        let latest = row.latest_at.zip(row.latest_hash).zip(row.latest_value);
+        let total = BucketTotal {
+            event_count: row.event_count,
+            value_sum: row.value_sum,
+            value_min: row.value_min,
+            value_max: row.value_max,
+            latest: latest.map(|((at, hash), value)| (at.to_jiff(), hash, value)),
+            first_and_last_at: Some((row.first_at.to_jiff(), row.last_at.to_jiff())),
+            digest: Uuid::nil(),
+        };
+        (usize::try_from(row.place - 1).unwrap_or_default(), total)
+    });
+    Ok(total.collect())
+}
+
+/// Counts the different values of each window, together with further ones of known times, as [`list_windows`] does.
+pub async fn count_window_values(
+    tx: &mut TenantTx,
+    span: &UsageSpan,
+    starts: &[Timestamp],
+    further: &[(Timestamp, Uuid)],
+) -> Result<Vec<(usize, i64)>, DbError> {
+    let (tenant, livemode) = tx.keys();
+    let rows = sqlx::query!(
+        r#"-- usage::count_window_values
+        SELECT width_bucket(seen.at, $5::timestamptz[]) AS "place!", count(DISTINCT seen.value_hash) AS "count!"
+        FROM (
+            SELECT bucket_start AS at, value_hash
+            FROM usage_values
+            WHERE tenant_id = $1 AND livemode = $2 AND customer_id = $3 AND meter_id = $4 AND bucket_start >= $6 AND bucket_start < $7
+            UNION ALL
+            SELECT unnest($8::timestamptz[]), unnest($9::uuid[])
+        ) AS seen
+        GROUP BY 1"#,
+        tenant,
+        livemode,
+        span.customer.uuid(),
+        span.meter.uuid(),
+        &starts.iter().map(|start| start.to_sqlx()).collect::<Vec<_>>() as &[jiff_sqlx::Timestamp],
+        span.span.start.to_sqlx(),
+        span.span.end.to_sqlx(),
+        &further.iter().map(|(at, _)| at.to_sqlx()).collect::<Vec<_>>() as &[jiff_sqlx::Timestamp],
+        &further.iter().map(|(_, value)| *value).collect::<Vec<_>>(),
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows.into_iter().map(|row| (usize::try_from(row.place - 1).unwrap_or_default(), row.count)).collect())
+}

@@ -2,6 +2,8 @@
 //!
 //! Rows come sorted by their key, so that two writers always lock in the same order.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use rust_decimal::Decimal;
@@ -28,9 +30,61 @@ pub struct BucketKey {
 
 /// Adds folded events to the buckets of what is counted or added up. No key may come twice.
 pub async fn fold_sums(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)]) -> Result<(), DbError> {
+    // Most buckets are there, and an update costs a sixth less than an insert that updates.
+    let updated = update_sums(tx, folds).await?;
+    let place = |index: usize| i32::try_from(index).unwrap_or(i32::MAX).saturating_add(1);
+    let missing: Vec<(BucketKey, BucketFold)> = folds
+        .iter()
+        .enumerate()
+        .filter_map(|(index, fold)| (!updated.contains(&place(index))).then(|| fold.clone()))
+        .collect();
+    if missing.is_empty() { Ok(()) } else { insert_sums(tx, &missing).await }
+}
+
+/// Adds to the buckets that are there, and returns their places, from 1.
+async fn update_sums(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)]) -> Result<HashSet<i32>, DbError> {
+    let keys = BucketColumns::new(folds);
+    let places = sqlx::query_scalar!(
+        r#"-- usage_folds::update_sums
+        UPDATE usage_buckets AS b SET
+            event_count = b.event_count + s.event_count,
+            value_sum = b.value_sum + s.value_sum,
+            first_at = least(b.first_at, s.first_at),
+            last_at = greatest(b.last_at, s.last_at),
+            digest_high = b.digest_high # s.digest_high,
+            digest_low = b.digest_low # s.digest_low
+        FROM (
+            SELECT unnest($1::uuid[]) AS tenant_id, unnest($2::bool[]) AS livemode, unnest($3::uuid[]) AS customer_id,
+                unnest($4::uuid[]) AS meter_id, unnest($5::timestamptz[]) AS bucket_start, unnest($6::bigint[]) AS event_count,
+                unnest($7::numeric[]) AS value_sum, unnest($8::timestamptz[]) AS first_at, unnest($9::timestamptz[]) AS last_at,
+                unnest($10::bigint[]) AS digest_high, unnest($11::bigint[]) AS digest_low,
+                generate_series(1, cardinality($1::uuid[])) AS place
+        ) AS s
+        WHERE b.tenant_id = s.tenant_id AND b.livemode = s.livemode AND b.customer_id = s.customer_id
+            AND b.meter_id = s.meter_id AND b.bucket_start = s.bucket_start
+        RETURNING s.place AS "place!""#,
+        &keys.scopes.tenants,
+        &keys.scopes.livemodes,
+        &keys.customers,
+        &keys.meters,
+        &keys.bucket_starts as &[jiff_sqlx::Timestamp],
+        &keys.event_counts,
+        &folds.iter().map(|(_, fold)| fold.value_sum).collect::<Vec<_>>(),
+        &keys.first_at as &[jiff_sqlx::Timestamp],
+        &keys.last_at as &[jiff_sqlx::Timestamp],
+        &keys.digests_high,
+        &keys.digests_low,
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(places.into_iter().collect())
+}
+
+/// Makes buckets, or adds to those that another transaction made meanwhile.
+async fn insert_sums(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)]) -> Result<(), DbError> {
     let keys = BucketColumns::new(folds);
     sqlx::query!(
-        "-- ingest::fold_sums
+        "-- usage_folds::insert_sums
         INSERT INTO usage_buckets AS b (tenant_id, livemode, customer_id, meter_id, bucket_start, event_count, value_sum,
             first_at, last_at, digest_high, digest_low)
         SELECT unnest($1::uuid[]), unnest($2::bool[]), unnest($3::uuid[]), unnest($4::uuid[]), unnest($5::timestamptz[]),

@@ -34,8 +34,9 @@ const CHARGE_MODELS: &[&str] = &[
     "curve",
 ];
 /// The words of a schema's field.
-const WORDS: [(&str, &str, &[&str]); 32] = [
+const WORDS: [(&str, &str, &[&str]); 33] = [
     ("AddPaymentMethod", "type", &["card", "bank_transfer", "paypal", "wallet"]),
+    ("CorrectionBody", "action", &["void", "amend"]),
     ("CreateAddOn", "alignment", ALIGNMENTS),
     ("CreateAddOn", "first_tier_flat", FIRST_TIER_FLAT),
     ("CreateAddOn", "interval", INTERVALS),
@@ -69,7 +70,8 @@ const WORDS: [(&str, &str, &[&str]); 32] = [
     ("UpdateTenant", "late_usage", LATE_USAGE),
 ];
 /// The words of a query parameter.
-const QUERY_WORDS: [(&str, &[&str]); 2] = [
+const QUERY_WORDS: [(&str, &[&str]); 3] = [
+    ("window", &["hour", "day"]),
     ("results", &["all", "failures"]),
     ("reason", &["unknown_meter", "unknown_customer", "no_subscription", "invalid_value"]),
 ];

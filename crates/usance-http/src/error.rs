@@ -84,6 +84,8 @@ fn status(code: Code) -> StatusCode {
         | Code::TaxRateExists
         | Code::TaxRateInUse
         | Code::EventConflict
+        | Code::EventNotCorrectable
+        | Code::CorrectionSessionState
         | Code::TestClockInUse
         | Code::InvoiceNotDraft
         | Code::InvoiceNotPayable

@@ -90,6 +90,9 @@ fn routes() -> OpenApiRouter<HttpState> {
         .routes(routes!(api::subscriptions::resume_subscription))
         .routes(routes!(api::events::ingest_events, api::events::list_events))
         .routes(routes!(api::events::list_unbilled_events))
+        .merge(corrections())
+        .routes(routes!(api::usage::get_usage))
+        .routes(routes!(api::usage::get_customer_usage))
         .routes(routes!(api::invoices::create_invoice, api::invoices::list_invoices))
         .routes(routes!(api::invoices::preview_invoice))
         .routes(routes!(api::invoice_documents::get_invoice))
@@ -112,6 +115,21 @@ fn routes() -> OpenApiRouter<HttpState> {
         .routes(routes!(operations::readyz))
         .routes(routes!(operations::metrics))
         .routes(routes!(operations::openapi))
+}
+
+/// What is said about events afterwards.
+fn corrections() -> OpenApiRouter<HttpState> {
+    OpenApiRouter::new()
+        .routes(routes!(api::event_corrections::void_event))
+        .routes(routes!(api::event_corrections::amend_event))
+        .routes(routes!(
+            api::correction_sessions::create_correction_session,
+            api::correction_sessions::list_correction_sessions
+        ))
+        .routes(routes!(api::correction_sessions::get_correction_session))
+        .routes(routes!(api::correction_sessions::preview_correction_session))
+        .routes(routes!(api::correction_sessions::apply_correction_session))
+        .routes(routes!(api::correction_sessions::undo_correction_session))
 }
 
 /// What customers may use.

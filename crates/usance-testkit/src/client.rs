@@ -87,10 +87,12 @@ impl Client {
 
     /// Sends a request.
     pub async fn send(&self, request: RequestBuilder) -> Reply {
-        let response = request.send().await.unwrap();
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let text = response.text().await.unwrap();
-        Reply { status, body: serde_json::from_str(&text).unwrap_or(Value::Null), text, headers }
+        read(request.send().await.unwrap()).await.unwrap()
+    }
+
+    /// Sends a request to a server that may die before it has answered.
+    pub async fn try_send(&self, request: RequestBuilder) -> Option<Reply> {
+        read(request.send().await.ok()?).await.ok()
     }
 
     /// GET.
@@ -162,4 +164,10 @@ impl Client {
     pub async fn advance(&self, to: &str) {
         self.post("/test-clock/advance", json!({ "to": to })).await.expect(200);
     }
+}
+
+async fn read(response: reqwest::Response) -> reqwest::Result<Reply> {
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let text = response.text().await?;
+    Ok(Reply { status, body: serde_json::from_str(&text).unwrap_or(Value::Null), text, headers })
 }

@@ -52,7 +52,12 @@ pub(super) async fn collect(
     Ok(lines)
 }
 
-async fn adjust(tx: &mut TenantTx, customer: &Customer, stretch: LateStretch) -> Result<Vec<LineDraft>> {
+/// The lines that book what a settled stretch costs by all usage that is known now, less what was booked.
+pub(crate) async fn adjust(
+    tx: &mut TenantTx,
+    customer: &Customer,
+    stretch: LateStretch,
+) -> Result<Vec<LineDraft>> {
     let settled = billing_periods::find(tx, stretch.item, stretch.period_start).await?;
     let Some(settled) = settled.filter(|settled| !settled.free) else { return Ok(Vec::new()) };
     if is_draft(tx, settled.invoice).await? {

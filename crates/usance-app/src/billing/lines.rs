@@ -1,6 +1,6 @@
 //! From the effects of a subscription's life to the lines of its invoice.
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use usance_core::{
@@ -114,28 +114,6 @@ async fn settlements(
         further.extend(progressive::credits(tx, offer, bill.subscription).await?);
     }
     Ok(further)
-}
-
-/// What the items of a subscription have used of their open stretches until an instant, each price rated as if the
-/// stretch ended there.
-pub(super) async fn usage_until(
-    tx: &mut TenantTx,
-    offers: &Offers,
-    customer: &Customer,
-    items: &[Item],
-    until: Timestamp,
-) -> Result<Vec<LineDraft>> {
-    let mut unrated = Vec::new();
-    for item in items.iter().filter(|item| item.from < until) {
-        let offer = offers.get(item.plan_version)?;
-        let period = Period { start: item.from, end: until };
-        let nothing = Money::zero(offer.currency);
-        for price in offer.prices.iter().filter(|price| price.meter.is_some()) {
-            let blank = LineDraft::new("usage", period, nothing, Decimal::ZERO);
-            unrated.push(Unrated { price, booked: nothing, blank });
-        }
-    }
-    rate_usage(tx, customer, unrated).await
 }
 
 /// A usage line that is to be filled in.

@@ -10,6 +10,7 @@ mod draft;
 mod issue;
 mod late;
 mod lines;
+mod live;
 mod offers;
 mod parties;
 mod progressive;
@@ -36,8 +37,9 @@ use usance_db::{
 
 pub(crate) use draft::{Draft, LineDraft};
 pub(crate) use issue::{announce_many, apply, finalize_draft, issue_many, reference, restore_discounts};
-pub(crate) use late::bill_late_usage;
+pub(crate) use late::{adjust, bill_late_usage};
 pub(crate) use lines::step_json;
+pub(crate) use live::usage_so_far;
 pub(crate) use offers::{Offer, OfferPrice, Offers};
 pub(crate) use parties::parties;
 pub(crate) use progressive::{CHECK_EVERY, check_thresholds};

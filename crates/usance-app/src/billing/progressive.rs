@@ -15,7 +15,7 @@ use usance_db::{
     subscriptions,
 };
 
-use super::{Draft, LineDraft, Offer, Offers, issue::issue_many, lines::usage_until, totals::stored_rates};
+use super::{Draft, LineDraft, Offer, Offers, issue::issue_many, live::usage_until, totals::stored_rates};
 use crate::{
     Cx, customers,
     error::{Error, Result},
@@ -55,8 +55,8 @@ pub(crate) async fn check_thresholds(
     let before = line_items::list_progressive(tx, id).await?;
     let invoiced = Money::new(before.iter().map(|line| line.amount_minor).sum(), offer.currency);
     let mut used = Money::zero(offer.currency);
-    for line in usage_until(tx, &offers, &customer, &current.items, at).await? {
-        used = used.checked_add(line.amount)?;
+    for usage in usage_until(tx, &offers, &customer, &current.items, at).await? {
+        used = used.checked_add(usage.line.amount)?;
     }
     // An invoice asks for all usage until then: what is invoiced tells what was crossed.
     let crossed: Vec<_> =

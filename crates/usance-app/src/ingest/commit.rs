@@ -1,21 +1,20 @@
 //! One transaction for the events of many requests.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
 use jiff::Timestamp;
 use usance_core::{
-    catalog::meter::Aggregation,
     ids::CustomerId,
-    metering::{BucketFold, MeterValue, RejectReason, UnbilledReason, bucket_start, is_future},
+    metering::{Point, RejectReason, UnbilledReason, bucket_start, is_future},
 };
 use usance_db::{
     DbError, Scope, WriterTx,
-    ingest::{self, EventColumns, EventRow, KeyColumns, UnbilledRow},
+    ingest::{self, EventColumns, EventRow, UnbilledRow},
     late_usage::LateStretch,
-    usage_folds::{self, BucketKey},
+    usage_folds::BucketKey,
 };
 use uuid::Uuid;
 
@@ -23,18 +22,50 @@ use crate::{App, entitlements::NewUsage};
 
 use super::{
     EventStatus, Incoming, ParsedEvent, Receipt, Submission,
+    claim::{Replays, claim, recognise_rejected},
+    folds::Folds,
     late::{self, Candidate},
     resolve::{Images, Names, Resolved, Unresolved},
 };
 
+/// What a writer remembers from one transaction to the next.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    images: Images,
+    known_months: HashSet<Month>,
+    replays: Replays,
+}
+
+impl Memory {
+    /// Knows no more than images: what it leads to never fails because of what it remembers.
+    pub(super) fn of_images(images: Images) -> Self {
+        let mut memory = Self { images, ..Self::default() };
+        memory.replays.expect();
+        memory
+    }
+
+    pub(super) fn into_images(self) -> Images {
+        self.images
+    }
+
+    /// Forgets what was learnt in a transaction that failed, or what made it fail.
+    pub(super) fn forget(&mut self, error: &DbError) {
+        self.images.clear();
+        self.known_months.clear();
+        if error.is_conflict(ingest::KEY_CONSTRAINT) {
+            self.replays.expect();
+        }
+    }
+}
+
 /// An event on its way into the tables.
-struct Entry<'a> {
+pub(super) struct Entry<'a> {
     scope: Scope,
-    event: &'a ParsedEvent,
-    occurred_at: Timestamp,
+    pub(super) event: &'a ParsedEvent,
+    pub(super) occurred_at: Timestamp,
     verdict: Verdict,
     /// Request and place in it.
-    place: (usize, usize),
+    pub(super) place: (usize, usize),
 }
 
 /// What becomes of an event that is new.
@@ -62,7 +93,7 @@ impl Verdict {
 }
 
 impl Entry<'_> {
-    fn key(&self) -> (Scope, Uuid) {
+    pub(super) fn key(&self) -> (Scope, Uuid) {
         (self.scope, self.event.identity.id_hash)
     }
 }
@@ -70,11 +101,11 @@ impl Entry<'_> {
 /// Stores the events of all submissions and returns their receipts, in their order.
 pub(super) async fn commit(
     app: &App,
-    images: &mut Images,
+    memory: &mut Memory,
     batch: &[Submission],
 ) -> Result<Vec<Vec<Receipt>>, DbError> {
     let mut tx = app.db.writer().await?;
-    let (receipts, usage) = write(app, &mut tx, images, batch).await?;
+    let (receipts, usage) = write(app, &mut tx, memory, batch).await?;
     tx.commit().await?;
     app.entitlements.add_usage(&usage);
     Ok(receipts)
@@ -85,9 +116,10 @@ pub(super) async fn commit(
 pub(super) async fn write(
     app: &App,
     tx: &mut WriterTx,
-    images: &mut Images,
+    memory: &mut Memory,
     batch: &[Submission],
 ) -> Result<(Vec<Vec<Receipt>>, Vec<NewUsage>), DbError> {
+    let Memory { images, known_months, replays } = memory;
     let names = names(batch);
     tx.share_catalogs(names.keys().copied()).await?;
     // Under the lock, so that it lies on the same side of every change of the catalogue as what is resolved below.
@@ -98,10 +130,10 @@ pub(super) async fn write(
     find_late(tx, &mut entries, &mut receipts).await?;
     // One order of locking for all writers. Of two events with one id, the first one sent comes first.
     entries.sort_by_key(|entry| (entry.key(), entry.place));
-    let claimed = claim(tx, &entries, &mut receipts).await?;
+    let claimed = claim(tx, replays, &entries, &mut receipts).await?;
     let fresh: Vec<&Entry<'_>> =
         entries.iter().zip(claimed).filter_map(|(entry, claimed)| claimed.then_some(entry)).collect();
-    store(tx, &fresh, received_at).await?;
+    store(tx, known_months, &fresh, received_at).await?;
     mark_late(tx, images, &fresh, received_at).await?;
     let usage = fresh.iter().flat_map(|entry| new_usage(entry)).collect();
     Ok((receipts, usage))
@@ -149,7 +181,7 @@ async fn find_late(
                 (Verdict::NotOpen(_), None) => Verdict::Unbilled(UnbilledReason::NoSubscription),
                 (verdict, _) => verdict,
             };
-        receipts[entry.place.0][entry.place.1] = receipt_of(entry.event, &entry.verdict);
+        receipts[entry.place.0][entry.place.1] = receipt_of(&entry.verdict);
     }
     Ok(())
 }
@@ -197,12 +229,12 @@ fn resolve<'a>(
         let mut of_request = Vec::with_capacity(submission.events.len());
         for (index, incoming) in submission.events.iter().enumerate() {
             let receipt = match incoming {
-                Incoming::Rejected { id, reason } => rejected(id.clone(), *reason),
+                Incoming::Rejected { reason, .. } => rejected(*reason),
                 Incoming::Event(event) => match admit(images, scope, event, test_clock, received_at) {
-                    Err(reason) => rejected(Some(event.id.clone()), reason),
+                    Err(reason) => rejected(reason),
                     Ok((occurred_at, verdict)) => {
                         let verdict = verdict.or_unmeasured(submission.unmeasured);
-                        let receipt = receipt_of(event, &verdict);
+                        let receipt = receipt_of(&verdict);
                         entries.push(Entry { scope, event, occurred_at, verdict, place: (request, index) });
                         receipt
                     }
@@ -242,11 +274,12 @@ fn admit(
     }
 }
 
-fn rejected(id: Option<String>, reason: RejectReason) -> Receipt {
-    Receipt { id, status: EventStatus::Rejected(reason), meters: [].into() }
+// The ids of receipts are filled in when the events are not needed any more.
+fn rejected(reason: RejectReason) -> Receipt {
+    Receipt { id: None, status: EventStatus::Rejected(reason), meters: [].into() }
 }
 
-fn receipt_of(event: &ParsedEvent, verdict: &Verdict) -> Receipt {
+fn receipt_of(verdict: &Verdict) -> Receipt {
     let (status, meters) = match verdict {
         Verdict::Counted(resolved) | Verdict::Late(resolved, _) => {
             (EventStatus::Accepted, Arc::clone(&resolved.codes))
@@ -254,101 +287,15 @@ fn receipt_of(event: &ParsedEvent, verdict: &Verdict) -> Receipt {
         Verdict::NotOpen(_) => (EventStatus::Unbilled(UnbilledReason::NoSubscription), [].into()),
         Verdict::Unbilled(reason) => (EventStatus::Unbilled(*reason), [].into()),
     };
-    Receipt { id: Some(event.id.clone()), status, meters }
+    Receipt { id: None, status, meters }
 }
 
-/// Claims the keys of the sorted entries. Returns which entries are new; the receipts of the others say why they are not.
-async fn claim(
+async fn store(
     tx: &mut WriterTx,
-    entries: &[Entry<'_>],
-    receipts: &mut [Vec<Receipt>],
-) -> Result<Vec<bool>, DbError> {
-    let mut keys = KeyColumns::default();
-    let mut wanted = 0_u64;
-    for (index, entry) in entries.iter().enumerate() {
-        if index == 0 || entries[index - 1].key() != entry.key() {
-            keys.push(
-                entry.scope,
-                entry.event.identity.id_hash,
-                &entry.event.identity.payload_hash,
-                entry.occurred_at,
-            );
-            wanted += 1;
-        }
-    }
-    if wanted == 0 {
-        return Ok(Vec::new());
-    }
-    let known = if ingest::claim_keys(tx, &keys).await? == wanted {
-        HashMap::new()
-    } else {
-        find_known(tx, &keys).await?
-    };
-    let mut fresh = Vec::with_capacity(entries.len());
-    let mut first_of_key: Option<&Entry<'_>> = None;
-    for entry in entries {
-        let first = first_of_key.filter(|first| first.key() == entry.key());
-        first_of_key = Some(first.unwrap_or(entry));
-        let stored = match (first, known.get(&entry.key())) {
-            (_, Some(stored)) => Some(stored.as_slice()),
-            (Some(first), None) => Some(&first.event.identity.payload_hash[..]),
-            (None, None) => None,
-        };
-        if let Some(stored) = stored {
-            let same = stored == entry.event.identity.payload_hash;
-            let receipt = &mut receipts[entry.place.0][entry.place.1];
-            receipt.status = if same { EventStatus::Replayed } else { EventStatus::Conflict };
-            receipt.meters = [].into();
-        }
-        fresh.push(stored.is_none());
-    }
-    Ok(fresh)
-}
-
-/// The payload hashes of keys that were there before this transaction.
-async fn find_known(
-    tx: &mut WriterTx,
-    keys: &KeyColumns<'_>,
-) -> Result<HashMap<(Scope, Uuid), Vec<u8>>, DbError> {
-    let known = ingest::find_known(tx, keys).await?;
-    Ok(known.into_iter().map(|(scope, id_hash, payload_hash)| ((scope, id_hash), payload_hash)).collect())
-}
-
-/// An event that was counted before is a replay, also where a meter that was added since would refuse it.
-async fn recognise_rejected(
-    tx: &mut WriterTx,
-    batch: &[Submission],
-    receipts: &mut [Vec<Receipt>],
+    known_months: &mut HashSet<Month>,
+    entries: &[&Entry<'_>],
+    received_at: Timestamp,
 ) -> Result<(), DbError> {
-    let mut keys = KeyColumns::default();
-    let mut places = Vec::new();
-    for (submission, receipts) in batch.iter().zip(receipts) {
-        for (incoming, receipt) in submission.events.iter().zip(receipts) {
-            if let (Incoming::Event(event), EventStatus::Rejected(_)) = (incoming, receipt.status) {
-                keys.push(
-                    submission.scope,
-                    event.identity.id_hash,
-                    &event.identity.payload_hash,
-                    Timestamp::UNIX_EPOCH,
-                );
-                places.push((submission.scope, event, receipt));
-            }
-        }
-    }
-    if places.is_empty() {
-        return Ok(());
-    }
-    let known = find_known(tx, &keys).await?;
-    for (scope, event, receipt) in places {
-        if let Some(stored) = known.get(&(scope, event.identity.id_hash)) {
-            let same = stored == &event.identity.payload_hash;
-            receipt.status = if same { EventStatus::Replayed } else { EventStatus::Conflict };
-        }
-    }
-    Ok(())
-}
-
-async fn store(tx: &mut WriterTx, entries: &[&Entry<'_>], received_at: Timestamp) -> Result<(), DbError> {
     let mut counted = Vec::with_capacity(entries.len());
     let mut unbilled = Vec::new();
     for entry in entries {
@@ -388,7 +335,7 @@ async fn store(tx: &mut WriterTx, entries: &[&Entry<'_>], received_at: Timestamp
     if !unbilled.is_empty() {
         ingest::insert_unbilled(tx, &unbilled, received_at).await?;
     }
-    count(tx, counted, received_at).await
+    count(tx, known_months, counted, received_at).await
 }
 
 /// An event that is stored and counted.
@@ -398,9 +345,14 @@ pub(super) struct Counted<'a> {
     pub(super) event: EventRow<'a>,
 }
 
-/// Stores events whose keys are claimed, and adds them to their aggregates.
+/// Year and month of a partition.
+pub(super) type Month = (i16, i8);
+
+/// Stores events whose keys are claimed, and adds them to their aggregates. `known_months` are those whose partitions are
+/// known to be there.
 pub(super) async fn count(
     tx: &mut WriterTx,
+    known_months: &mut HashSet<Month>,
     mut events: Vec<Counted<'_>>,
     received_at: Timestamp,
 ) -> Result<(), DbError> {
@@ -409,83 +361,32 @@ pub(super) async fn count(
     }
     events.sort_by_key(|counted| (counted.scope, counted.resolved.customer, counted.event.occurred_at));
     let mut folds = Folds::default();
-    let mut months: BTreeMap<(i16, i8), Timestamp> = BTreeMap::new();
+    let mut months: BTreeMap<Month, Timestamp> = BTreeMap::new();
     let mut columns = EventColumns::default();
     for counted in events {
         let date = jiff::tz::Offset::UTC.to_datetime(counted.event.occurred_at);
         months.entry((date.year(), date.month())).or_insert(counted.event.occurred_at);
-        folds.add(&counted);
+        add(&mut folds, &counted);
         columns.push(counted.scope, counted.resolved.customer, counted.event);
     }
-    for at in months.into_values() {
-        ingest::ensure_partition(tx, at).await?;
+    for (month, at) in months {
+        if known_months.insert(month) {
+            ingest::ensure_partition(tx, at).await?;
+        }
     }
     ingest::insert_events(tx, &columns, received_at).await?;
     folds.store(tx).await
 }
 
-/// Aggregates of a batch, folded in memory before they meet the table.
-#[derive(Default)]
-struct Folds {
-    sums: BTreeMap<BucketKey, BucketFold>,
-    extremes: BTreeMap<BucketKey, BucketFold>,
-    /// Folds that a bucket could not take without losing a digit: they are added by a statement of their own.
-    overflow: Vec<(BucketKey, BucketFold)>,
-    values: BTreeSet<(BucketKey, Uuid)>,
-}
-
-impl Folds {
-    fn add(&mut self, counted: &Counted<'_>) {
-        let event = &counted.event;
-        let customer: CustomerId = counted.resolved.customer;
-        for (meter, value) in counted.resolved.values() {
-            let key = BucketKey {
-                scope: counted.scope,
-                customer,
-                meter: meter.id,
-                bucket_start: bucket_start(event.occurred_at),
-            };
-            let fold = BucketFold::of(meter.aggregation, event.occurred_at, event.id_hash, value);
-            let buckets = match meter.aggregation {
-                Aggregation::Count
-                | Aggregation::Sum
-                | Aggregation::Average
-                | Aggregation::WeightedSum
-                | Aggregation::UniqueCount => &mut self.sums,
-                Aggregation::Max | Aggregation::Min | Aggregation::Latest => &mut self.extremes,
-            };
-            match buckets.get_mut(&key) {
-                Some(total) => {
-                    if total.merge(&fold).is_err() {
-                        self.overflow.push((key, fold));
-                    }
-                }
-                None => {
-                    buckets.insert(key, fold);
-                }
-            }
-            if let MeterValue::Hash(hash) = value {
-                self.values.insert((key, hash));
-            }
-        }
-    }
-
-    async fn store(self, tx: &mut WriterTx) -> Result<(), DbError> {
-        let sums: Vec<_> = self.sums.into_iter().collect();
-        if !sums.is_empty() {
-            usage_folds::fold_sums(tx, &sums).await?;
-        }
-        for fold in self.overflow {
-            usage_folds::fold_sums(tx, &[fold]).await?;
-        }
-        let extremes: Vec<_> = self.extremes.into_iter().collect();
-        if !extremes.is_empty() {
-            usage_folds::fold_extremes(tx, &extremes).await?;
-        }
-        let values: Vec<_> = self.values.into_iter().collect();
-        if !values.is_empty() {
-            usage_folds::insert_values(tx, &values).await?;
-        }
-        Ok(())
+fn add(folds: &mut Folds, counted: &Counted<'_>) {
+    let EventRow { occurred_at: at, id_hash, .. } = counted.event;
+    for (meter, value) in counted.resolved.values() {
+        let key = BucketKey {
+            scope: counted.scope,
+            customer: counted.resolved.customer,
+            meter: meter.id,
+            bucket_start: bucket_start(at),
+        };
+        folds.add(key, meter.aggregation, &Point { at, id_hash, value });
     }
 }

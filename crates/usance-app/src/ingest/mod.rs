@@ -4,7 +4,11 @@
 //! set-based transaction and answers every request after the commit. The bytes of all requests between reading and answer
 //! are bounded: beyond the bound a request is refused at once, so that memory never grows with load.
 
+mod claim;
 mod commit;
+mod corrections;
+mod folds;
+mod intake;
 mod late;
 mod parse;
 mod resolve;
@@ -23,7 +27,10 @@ use usance_core::{
 };
 use usance_db::Scope;
 
-pub use parse::{Body, BodyKind, parse};
+pub use corrections::{Amendment, EventChange, EventCorrection, correct};
+pub(crate) use corrections::{Corrected, CorrectionFault, Occasion, make, undo};
+pub(crate) use parse::parse;
+pub use parse::{Body, BodyKind};
 pub(crate) use single::Single;
 pub use unbilled::rate_unbilled;
 pub use writer::spawn_writers;
@@ -35,6 +42,10 @@ use single::SpareImages;
 pub const EVENTS_MAX: usize = 10_000;
 /// Bytes of one request.
 pub const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bodies beyond this are read on a thread of their own, so that other requests do not wait.
+const INLINE_BYTES_MAX: usize = 64 * 1024;
+/// Large bodies that are read at once: what each becomes is several times its size, and one keeps PostgreSQL busy.
+const PARSERS: usize = 2;
 /// The unit in which the queue counts bytes.
 const PERMIT_BYTES: usize = 1024;
 
@@ -180,6 +191,7 @@ fn no_room() -> Error {
 pub struct Ingest {
     queue: mpsc::UnboundedSender<Submission>,
     room: Arc<Semaphore>,
+    parsers: Semaphore,
     queue_bytes: usize,
     closing: CancellationToken,
     spare_images: SpareImages,
@@ -209,6 +221,7 @@ impl Ingest {
         let ingest = Self {
             queue,
             room: Arc::new(Semaphore::new(room)),
+            parsers: Semaphore::new(PARSERS),
             queue_bytes: settings.queue_bytes,
             closing: closing.clone(),
             spare_images: SpareImages::default(),
@@ -229,6 +242,16 @@ impl Ingest {
         }
         let permits = Arc::clone(&self.room);
         Ok(Room { permits, held: None, bytes: 0, queue_bytes: self.queue_bytes })
+    }
+
+    /// Reads a request's body. Fails only if it is no JSON of the right form, or holds too many events.
+    pub async fn parse(&self, kind: BodyKind, bytes: Vec<u8>) -> Result<Body> {
+        if bytes.len() <= INLINE_BYTES_MAX {
+            return parse::parse(kind, &bytes);
+        }
+        let stopped = |_| Error::Internal("reading events panicked");
+        let _turn = self.parsers.acquire().await.map_err(|_| Error::Internal("nobody reads events"))?;
+        tokio::task::spawn_blocking(move || parse::parse(kind, &bytes)).await.map_err(stopped)?
     }
 
     /// Stores events and answers when they are durable, in their order. If the caller goes away, they are stored still.

@@ -120,7 +120,7 @@ struct OnlyId<'a> {
 }
 
 /// Reads a request's body. Fails only if it is no JSON of the right form, or holds too many events.
-pub fn parse(kind: BodyKind, body: &[u8]) -> Result<Body> {
+pub(crate) fn parse(kind: BodyKind, body: &[u8]) -> Result<Body> {
     let text = std::str::from_utf8(body).map_err(|_| malformed("the body is not UTF-8"))?;
     let read: fn(&RawValue) -> Incoming = match kind {
         BodyKind::Json => |raw| read_event(raw, sent_event),
@@ -244,7 +244,9 @@ fn build(
     time: Option<&str>,
     properties: Option<&RawValue>,
 ) -> std::result::Result<ParsedEvent, RejectReason> {
-    let (EventName::Id(id) | EventName::CloudEvent { id, .. }) = name;
+    let (EventName::Id(id) | EventName::CloudEvent { id, .. }) = name else {
+        return Err(RejectReason::InvalidId);
+    };
     if id.is_empty() || id.len() > ID_BYTES_MAX || id.chars().any(char::is_control) {
         return Err(RejectReason::InvalidId);
     }
@@ -272,7 +274,10 @@ fn build(
     })
 }
 
-fn check_name(name: Cow<'_, str>, reason: RejectReason) -> std::result::Result<String, RejectReason> {
+pub(super) fn check_name(
+    name: Cow<'_, str>,
+    reason: RejectReason,
+) -> std::result::Result<String, RejectReason> {
     if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
         return Err(reason);
     }
@@ -280,7 +285,7 @@ fn check_name(name: Cow<'_, str>, reason: RejectReason) -> std::result::Result<S
 }
 
 /// RFC 3339, cut to microseconds.
-fn read_time(text: &str) -> std::result::Result<Timestamp, RejectReason> {
+pub(super) fn read_time(text: &str) -> std::result::Result<Timestamp, RejectReason> {
     let time: Timestamp = text.parse().map_err(|_| RejectReason::MalformedTime)?;
     if !(TIME_MIN_SECONDS..TIME_MAX_SECONDS).contains(&time.as_second()) {
         return Err(RejectReason::MalformedTime);

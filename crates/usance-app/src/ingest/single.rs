@@ -6,7 +6,11 @@ use tokio::sync::oneshot;
 use usance_core::ids::CustomerId;
 use usance_db::{Scope, WriterTx};
 
-use super::{Incoming, Ingest, ParsedEvent, Receipt, Submission, commit, resolve::Images};
+use super::{
+    Incoming, Ingest, ParsedEvent, Receipt, Submission,
+    commit::{self, Memory},
+    resolve::Images,
+};
 use crate::{
     App,
     entitlements::NewUsage,
@@ -46,9 +50,9 @@ impl Ingest {
             reply: oneshot::channel().0,
             _room: room,
         }];
-        let mut images = self.spare_images.take();
-        let (receipts, usage) = commit::write(app, tx, &mut images, &batch).await?;
-        self.spare_images.give_back(images);
+        let mut memory = Memory::of_images(self.spare_images.take());
+        let (receipts, usage) = commit::write(app, tx, &mut memory, &batch).await?;
+        self.spare_images.give_back(memory.into_images());
         let receipt = receipts.into_iter().flatten().next();
         Ok((receipt.ok_or(Error::Internal("an event has no receipt"))?, usage))
     }

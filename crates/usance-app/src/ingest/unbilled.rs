@@ -1,6 +1,6 @@
 //! The unbilled inbox: events that waited are counted once their meter, customer or subscription is there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use usance_core::metering::{Properties, UnbilledReason};
 use usance_db::{
@@ -81,7 +81,7 @@ async fn rate_some(
     ingest::delete_unbilled(tx, scope, &id_hashes).await?;
     let counted =
         resolved.iter().map(|(row, verdict)| Counted { scope, resolved: verdict, event: event_row(row) });
-    count(tx, counted.collect(), app.now()).await?;
+    count(tx, &mut HashSet::new(), counted.collect(), app.now()).await?;
     late::mark(tx, &marks).await?;
     Ok(Some(last))
 }

@@ -2,89 +2,49 @@
 
 use std::sync::Arc;
 
-use futures_util::FutureExt;
-use tokio::sync::{Mutex, mpsc};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use usance_db::DbError;
+use tokio_util::task::TaskTracker;
+use usance_db::{DbError, ingest::KEY_CONSTRAINT};
 
-use super::{Queue, Receipt, Submission, commit, resolve::Images};
+use super::{
+    Incoming, Queue, Receipt, Submission,
+    commit::{self, Memory},
+    intake::Intake,
+};
 use crate::{
     App,
     error::{Error, Result},
 };
 
-/// How often a transaction that lost against another one is repeated.
+/// How often a transaction is tried that lost against another one.
 const CONTENDED_TRIES_MAX: usize = 5;
-
-/// The end of the queue that the writers share.
-struct Waiting {
-    submissions: Mutex<mpsc::UnboundedReceiver<Submission>>,
-    batch_events: usize,
-    closing: CancellationToken,
-}
 
 /// Starts the writers. They end when the queue is closed and empty.
 pub fn spawn_writers(app: &App, queue: Queue, tasks: &TaskTracker) {
-    let Queue { submissions, settings, closing } = queue;
-    let waiting = Arc::new(Waiting {
-        submissions: Mutex::new(submissions),
-        batch_events: settings.batch_events,
-        closing,
-    });
-    for _ in 0..settings.writers.max(1) {
-        tasks.spawn(write(app.clone(), Arc::clone(&waiting)));
+    let writers = queue.settings.writers.max(1);
+    let intake = Arc::new(Intake::new(queue));
+    for _ in 0..writers {
+        tasks.spawn(write(app.clone(), Arc::clone(&intake)));
     }
 }
 
-async fn write(app: App, waiting: Arc<Waiting>) {
-    let mut images = Images::default();
-    loop {
-        let batch = waiting.take().await;
-        if batch.is_empty() {
-            return;
-        }
+async fn write(app: App, intake: Arc<Intake>) {
+    let mut memory = Memory::default();
+    while let Some(mut taken) = intake.take().await {
+        let batch = std::mem::take(&mut taken.submissions);
         let events: usize = batch.iter().map(|submission| submission.events.len()).sum();
         metrics::histogram!("usance_ingest_batch_events").record(u32::try_from(events).unwrap_or(u32::MAX));
-        answer(&app, &mut images, batch).await;
+        answer(&app, &mut memory, batch).await;
     }
 }
 
-impl Waiting {
-    /// Waits for one submission and takes with it what else waits; nothing when the queue is closed and empty. One writer
-    /// waits at a time; the others commit meanwhile.
-    async fn take(&self) -> Vec<Submission> {
-        let mut submissions = self.submissions.lock().await;
-        let mut batch = Vec::new();
-        let mut events = 0;
-        let first = tokio::select! {
-            first = submissions.recv() => first,
-            () = self.closing.cancelled() => {
-                // What was sent before is still received; what is sent after is refused.
-                submissions.close();
-                submissions.recv().await
-            }
-        };
-        let Some(first) = first else { return batch };
-        events += first.events.len();
-        batch.push(first);
-        while events < self.batch_events
-            && let Some(Some(next)) = submissions.recv().now_or_never()
-        {
-            events += next.events.len();
-            batch.push(next);
-        }
-        batch
-    }
-}
-
-async fn answer(app: &App, images: &mut Images, batch: Vec<Submission>) {
-    match store(app, images, &batch).await {
+async fn answer(app: &App, memory: &mut Memory, batch: Vec<Submission>) {
+    match store(app, memory, &batch).await {
         Ok(receipts) => reply(batch.into_iter().zip(receipts.into_iter().map(Ok))),
         // One request must not fail because of another one: each is tried alone.
         Err(error) if batch.len() > 1 && !matches!(error, DbError::Unavailable(_)) => {
             tracing::warn!(error = %error, requests = batch.len(), "A batch of events failed; its requests are tried one by one");
             for submission in batch {
-                let result = store(app, images, std::slice::from_ref(&submission)).await;
+                let result = store(app, memory, std::slice::from_ref(&submission)).await;
                 let result = result.map(|mut receipts| receipts.pop().unwrap_or_default()).map_err(Error::Db);
                 reply([(submission, result)].into_iter());
             }
@@ -106,26 +66,54 @@ async fn answer(app: &App, images: &mut Images, batch: Vec<Submission>) {
 
 fn reply(answers: impl Iterator<Item = (Submission, Result<Vec<Receipt>>)>) {
     for (submission, result) in answers {
+        let Submission { events, reply, _room, .. } = submission;
         // A caller who went away needs no answer; the events are stored.
-        drop(submission.reply.send(result));
+        drop(reply.send(result.map(|receipts| name(receipts, events))));
     }
+}
+
+/// Moves the ids of events into their receipts.
+fn name(mut receipts: Vec<Receipt>, events: Vec<Incoming>) -> Vec<Receipt> {
+    for (receipt, incoming) in receipts.iter_mut().zip(events) {
+        receipt.id = match incoming {
+            Incoming::Event(event) => Some(event.id),
+            Incoming::Rejected { id, .. } => id,
+        };
+    }
+    receipts
 }
 
 async fn store(
     app: &App,
-    images: &mut Images,
+    memory: &mut Memory,
     batch: &[Submission],
 ) -> std::result::Result<Vec<Vec<Receipt>>, DbError> {
     let mut tries = 0;
     loop {
         tries += 1;
-        match commit::commit(app, images, batch).await {
-            Err(DbError::Contended(_)) if tries < CONTENDED_TRIES_MAX => images.clear(),
+        match commit::commit(app, memory, batch).await {
             Err(error) => {
-                images.clear();
-                return Err(error);
+                memory.forget(&error);
+                if tries >= tries_max(&error) {
+                    return Err(error);
+                }
             }
             receipts => return receipts,
         }
+    }
+}
+
+/// How often a transaction is tried that fails like this. One that trusted what the writer remembered, that no event comes
+/// twice or that a month has a partition, succeeds when it is tried again.
+fn tries_max(error: &DbError) -> usize {
+    match error {
+        DbError::Contended(_) => CONTENDED_TRIES_MAX,
+        DbError::Conflict { .. } if error.is_conflict(KEY_CONSTRAINT) => CONTENDED_TRIES_MAX,
+        DbError::Refused(_) => 2,
+        DbError::Conflict { .. }
+        | DbError::UnstorableText
+        | DbError::Unavailable(_)
+        | DbError::Other(_)
+        | DbError::Unreadable { .. } => 1,
     }
 }

@@ -163,7 +163,7 @@ impl Sum {
 }
 
 /// The fold of whole buckets; none where there are none.
-fn fold_of(total: &BucketTotal) -> Result<Option<BucketFold>> {
+pub(crate) fn fold_of(total: &BucketTotal) -> Result<Option<BucketFold>> {
     let Some((first_at, last_at)) = total.first_and_last_at else { return Ok(None) };
     let latest = total.latest.as_ref().map(|(at, hash, value)| Ok::<_, Error>((*at, *hash, read(value)?)));
     Ok(Some(BucketFold {

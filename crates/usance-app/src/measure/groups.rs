@@ -13,14 +13,14 @@ use super::GroupUsage;
 use crate::error::{Error, Result};
 
 /// Groups that one price may have of one customer in one period.
-const GROUPS_MAX: usize = 1_000;
+pub(crate) const GROUPS_MAX: usize = 1_000;
 
 /// The values of the properties of a group, in the order of the price's `group_by`; an event may lack one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct GroupKey(Vec<Option<String>>);
+pub(crate) struct GroupKey(Vec<Option<String>>);
 
 impl GroupKey {
-    pub(super) fn of(group_by: &[String], properties: &Properties) -> Self {
+    pub(crate) fn of(group_by: &[String], properties: &Properties) -> Self {
         let value = |name: &String| {
             properties.get(name).map(|value| match value {
                 Scalar::Number(text) => text.to_owned(),
@@ -29,6 +29,11 @@ impl GroupKey {
             })
         };
         Self(group_by.iter().map(value).collect())
+    }
+
+    /// The values, in the order of the properties.
+    pub(crate) fn values(&self) -> &[Option<String>] {
+        &self.0
     }
 
     /// What people read: `model=large, region=eu`, and of a property that the events lack only its name.

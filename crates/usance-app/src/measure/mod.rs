@@ -13,7 +13,7 @@ use rust_decimal::Decimal;
 use usance_core::{
     catalog::meter::Aggregation,
     ids::CustomerId,
-    metering::{MeterValue, Point, Properties, meter_value},
+    metering::{MeterValue, Point, Properties, matches_all, meter_value},
     period::Period,
     rating::{Needs, Usage},
 };
@@ -123,11 +123,21 @@ pub(crate) async fn measure(tx: &mut TenantTx, wanted: &[Measurement<'_>]) -> Re
     wanted.iter().map(next).collect()
 }
 
-fn properties_of(event: &SpanEvent) -> Result<Properties> {
+pub(crate) use buckets::fold_of;
+pub(crate) use groups::{GROUPS_MAX, GroupKey};
+pub(crate) use pages::Pages;
+pub(crate) use split::split;
+
+/// Whether a meter is about an event of its type.
+pub(crate) fn is_measured(meter: &Meter, properties: &Properties) -> bool {
+    matches_all(&meter.filters, properties)
+}
+
+pub(crate) fn properties_of(event: &SpanEvent) -> Result<Properties> {
     Properties::parse(&event.properties).map_err(|_| Error::Internal("a stored event cannot be read"))
 }
 
-fn point_of(meter: &Meter, event: &SpanEvent, properties: &Properties) -> Result<Point> {
+pub(crate) fn point_of(meter: &Meter, event: &SpanEvent, properties: &Properties) -> Result<Point> {
     let value = meter_value(meter.aggregation, meter.value_property.as_deref(), properties)
         .map_err(Error::StoredEvent)?;
     Ok(Point { at: event.occurred_at, id_hash: event.id_hash, value })

@@ -14,7 +14,7 @@ const PAGE_SPANS: usize = 1_000;
 
 /// The events of several spans that are not read yet.
 #[derive(Debug)]
-pub(super) struct Pages<'a> {
+pub(crate) struct Pages<'a> {
     spans: &'a [EventSpan<'a>],
     /// The first span that is not read to its end.
     place: usize,
@@ -22,12 +22,12 @@ pub(super) struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    pub(super) const fn new(spans: &'a [EventSpan<'a>]) -> Self {
+    pub(crate) const fn new(spans: &'a [EventSpan<'a>]) -> Self {
         Self { spans, place: 0, after: None }
     }
 
     /// Reads on, in the order of the spans and then of time and id hash; nothing at the end.
-    pub(super) async fn next(&mut self, tx: &mut TenantTx) -> Result<Option<Vec<SpanEvent>>> {
+    pub(crate) async fn next(&mut self, tx: &mut TenantTx) -> Result<Option<Vec<SpanEvent>>> {
         while self.place < self.spans.len() {
             let first = self.place;
             let end = self.spans.len().min(first + PAGE_SPANS);

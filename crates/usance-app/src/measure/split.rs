@@ -9,7 +9,7 @@ use usance_core::{metering::bucket_start, period::Period};
 const BUCKET: SignedDuration = SignedDuration::from_mins(15);
 
 /// Whole buckets, and the spans before and after them.
-pub(super) fn split(period: Period) -> (Period, Vec<Period>) {
+pub(crate) fn split(period: Period) -> (Period, Vec<Period>) {
     let floor = bucket_start(period.start);
     let first =
         if floor == period.start { floor } else { floor.saturating_add(BUCKET).unwrap_or(Timestamp::MAX) };

@@ -134,17 +134,27 @@ pub enum EventName<'a> {
         /// Its attribute `id`.
         id: &'a str,
     },
+    /// An amendment is named by the event that it amends and its number, from 1.
+    Amendment {
+        /// The id hash of the event as it was sent.
+        origin: Uuid,
+        /// Its number.
+        revision: i32,
+    },
 }
 
 impl EventName<'_> {
-    /// Differs for any two names of either kind.
-    fn short_hash(self) -> Uuid {
+    /// Differs for any two names of any kind.
+    pub fn short_hash(self) -> Uuid {
         match self {
             Self::Id(id) => short_hash(id.as_bytes()),
             Self::CloudEvent { source, id } => {
                 // No id begins with NUL, and the length tells where the source ends.
                 let length = u64::try_from(source.len()).unwrap_or(u64::MAX).to_be_bytes();
                 short_hash(&[b"\0cloudevent", length.as_slice(), source.as_bytes(), id.as_bytes()].concat())
+            }
+            Self::Amendment { origin, revision } => {
+                short_hash(&[b"\0amendment", origin.as_bytes().as_slice(), &revision.to_be_bytes()].concat())
             }
         }
     }

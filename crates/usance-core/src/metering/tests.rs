@@ -197,3 +197,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn amendments_are_named_unlike_each_other_and_their_event() {
+    let origin = EventName::Id("e1").short_hash();
+    let other = EventName::Id("e2").short_hash();
+    let amendment = |origin, revision| EventName::Amendment { origin, revision }.short_hash();
+
+    let mut names = vec![origin, amendment(origin, 1), amendment(origin, 2), amendment(other, 1)];
+    names.sort_unstable();
+    names.dedup();
+
+    assert_eq!(names.len(), 4);
+}

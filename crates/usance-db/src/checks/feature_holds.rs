@@ -1,5 +1,7 @@
 //! Invariants of holds of units.
 
+use usance_core::ids::CustomerId;
+
 use super::{FINDINGS_MAX, Finding};
 use crate::{DbError, TenantTx};
 
@@ -8,7 +10,7 @@ pub async fn wrong_counters(tx: &mut TenantTx) -> Result<Vec<Finding>, DbError> 
     let (tenant, livemode) = tx.keys();
     let rows = sqlx::query!(
         r#"-- checks::feature_holds::wrong_counters
-        SELECT format('%s of customer %s', f.code, c.customer_id) AS "row!",
+        SELECT c.customer_id, f.code,
             format('%s is held, and its open holds hold %s', c.held, coalesce(h.quantity, 0)) AS "detail!"
         FROM entitlement_counters c
         JOIN features f ON f.tenant_id = $1 AND f.livemode = $2 AND f.id = c.feature_id
@@ -29,6 +31,9 @@ pub async fn wrong_counters(tx: &mut TenantTx) -> Result<Vec<Finding>, DbError> 
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| Finding { row: format!("use of feature {}", row.row), detail: row.detail })
+        .map(|row| {
+            let customer = CustomerId::from_uuid(row.customer_id);
+            Finding { row: format!("use of {} by customer {customer}", row.code), detail: row.detail }
+        })
         .collect())
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use usance_app::{
     customers,
     error::{Code, Error, FieldFault, Refusal, Result},
-    ingest::{BodyKind, EventStatus, REQUEST_BYTES_MAX, Receipt, parse},
+    ingest::{BodyKind, EventStatus, REQUEST_BYTES_MAX, Receipt},
 };
 use usance_core::metering::UnbilledReason;
 use usance_db::events;
@@ -20,6 +20,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     HttpState,
+    api::event_corrections::status_word,
     error::ApiResult,
     extract::{
         Authorized, BodyLimits, CustomerQuery, Query, read_body, require_plain, write_cursor,
@@ -27,9 +28,6 @@ use crate::{
     },
     wire::{ListView, ProblemView},
 };
-
-/// Bodies beyond this are read on a thread of their own, so that other requests do not wait.
-const INLINE_BYTES_MAX: usize = 64 * 1024;
 
 /// A usage event, for the documentation; the reader is strict and works event by event.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -169,12 +167,7 @@ pub(crate) async fn ingest_events(State(state): State<HttpState>, request: Reque
     let mut room = cx.app.ingest.open_room(announced_bytes(&parts.headers)?)?;
     let limits = BodyLimits::new(REQUEST_BYTES_MAX, state.settings.request_timeout);
     let bytes = read_body(body, limits, |arrived| room.grow(arrived)).await?;
-    let parsed = if bytes.len() <= INLINE_BYTES_MAX {
-        parse(kind, &bytes)?
-    } else {
-        let parsing = tokio::task::spawn_blocking(move || parse(kind, &bytes));
-        parsing.await.map_err(|_| Error::Internal("reading events panicked"))??
-    };
+    let parsed = cx.app.ingest.parse(kind, bytes).await?;
     let receipts = cx.app.ingest.submit(cx.scope, parsed.events, room).await?;
     if parsed.single {
         refuse_single(&receipts)?;
@@ -249,6 +242,10 @@ pub(crate) struct EventView {
     received_at: Timestamp,
     #[schema(value_type = Object)]
     properties: Value,
+    /// `counted`, or `voided` if it was voided or amended.
+    status: &'static str,
+    /// 0 for an event as it was sent; an amendment has a number from 1.
+    revision: i32,
 }
 
 impl From<events::Event> for EventView {
@@ -260,6 +257,8 @@ impl From<events::Event> for EventView {
             time: event.occurred_at,
             received_at: event.received_at,
             properties: event.properties,
+            status: status_word(event.counts),
+            revision: event.revision,
         }
     }
 }

@@ -1,12 +1,14 @@
 //! The routes under `/api/v1`, one file per noun.
 
 pub(crate) mod add_ons;
+pub(crate) mod correction_sessions;
 pub(crate) mod coupons;
 pub(crate) mod credit_balances;
 pub(crate) mod credit_notes;
 pub(crate) mod customers;
 pub(crate) mod discounts;
 pub(crate) mod entitlements;
+pub(crate) mod event_corrections;
 pub(crate) mod events;
 pub(crate) mod explanations;
 pub(crate) mod features;
@@ -27,4 +29,5 @@ pub(crate) mod tax_rates;
 pub(crate) mod tenant_profile;
 pub(crate) mod tenants;
 pub(crate) mod test_clock;
+pub(crate) mod usage;
 pub(crate) mod wallets;

@@ -110,6 +110,27 @@ impl Connection for BareConnection {
     }
 }
 
+/// Reads a customer's usage by the hour.
+const READ: &str = "
+SELECT date_bin('1 hour', bucket_start, 'epoch') AS start, sum(tokens)::bigint, sum(event_count)::bigint
+FROM usage
+WHERE customer = $1
+GROUP BY 1
+ORDER BY 1";
+
+/// A connection that reads.
+#[derive(Debug)]
+pub(crate) struct BareReader(pub(crate) BareConnection);
+
+impl Connection for BareReader {
+    type Batch = i32;
+
+    async fn store(&mut self, customer: &i32) -> Result<u64> {
+        sqlx::query(READ).bind(customer).fetch_all(&mut self.0.0).await?;
+        Ok(1)
+    }
+}
+
 /// Reads what is stored: once from the events and once from the aggregate.
 pub(crate) async fn tallies(connection: &mut BareConnection) -> Result<[Tally; 2]> {
     let sql = "SELECT * FROM

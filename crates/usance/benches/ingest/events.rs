@@ -98,6 +98,11 @@ impl Events {
         (0..count).map(|_| self.next()).collect()
     }
 
+    /// Returns the next so many events, all of one customer.
+    pub(crate) fn take_of(&mut self, customer: u32, count: u64) -> Vec<Event> {
+        (0..count).map(|_| Event { customer, ..self.next() }).collect()
+    }
+
     fn next(&mut self) -> Event {
         let random = &mut self.random;
         // The state walks through all numbers before one comes again: so no two keys are equal.

@@ -68,6 +68,14 @@ impl Target {
         self.request("POST", "/api/v1/events", &body)
     }
 
+    /// Returns the bytes of the request that reads a customer's usage of the day of all events by the hour.
+    pub(crate) fn usage_request(&self, customer: u32) -> Vec<u8> {
+        let path = format!(
+            "/api/v1/usage?customer=c{customer}&meter=tokens&from=2023-11-16T00:00:00Z&to=2023-11-17T00:00:00Z&window=hour"
+        );
+        self.request("GET", &path, "")
+    }
+
     /// Makes one request outside the measurement, expects a success, and returns the answer's JSON.
     pub(crate) async fn call(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
         let request = self.request(method, path, &body.to_string());
@@ -120,6 +128,20 @@ impl HttpConnection {
             "the answer is longer than {ANSWER_BYTES_MAX} bytes"
         );
         Ok(())
+    }
+}
+
+/// A connection that reads.
+#[derive(Debug)]
+pub(crate) struct HttpReader(pub(crate) HttpConnection);
+
+impl Connection for HttpReader {
+    type Batch = Vec<u8>;
+
+    async fn store(&mut self, batch: &Vec<u8>) -> Result<u64> {
+        let reply = self.0.exchange(batch).await?;
+        ensure!(reply.status == 200, "answer {}: {}", reply.status, excerpt(reply.body));
+        Ok(1)
     }
 }
 

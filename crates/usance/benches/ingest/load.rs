@@ -10,7 +10,7 @@ use tokio::time::timeout;
 /// The longest a drive may take, so that a server which does not answer ends the benchmark.
 const DRIVE_TIMEOUT: Duration = Duration::from_mins(30);
 
-/// A connection that stores one batch at a time.
+/// A connection that stores one batch at a time, or answers one question, which counts as one event.
 pub(crate) trait Connection: Send + 'static {
     /// A batch as it is sent, made before the clock starts.
     type Batch: Send + Sync + 'static;

@@ -23,9 +23,17 @@ pub(crate) struct Options {
     #[arg(long)]
     events: Option<u64>,
 
-    /// Events stored on both sides before the first run [default: 1000000]
+    /// Events stored on both sides before the first round [default: 1000000]
     #[arg(long)]
     stored: Option<u64>,
+
+    /// Events stored on both sides before a second series of rounds, which shows what history costs, for example 10000000
+    #[arg(long)]
+    grow: Option<u64>,
+
+    /// Events of one customer whose usage is read [default: 1000000]
+    #[arg(long)]
+    usage_events: Option<u64>,
 
     /// Rounds; each runs both sides once with every batch [default: 5]
     #[arg(long)]
@@ -61,9 +69,15 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Returns how many events both sides hold before the first run.
-    pub(crate) fn stored(&self) -> u64 {
-        self.stored.unwrap_or(if self.quick { QUICK_STORED } else { STORED })
+    /// Returns how many events both sides hold before each series of rounds.
+    pub(crate) fn stages(&self) -> Vec<u64> {
+        let stored = self.stored.unwrap_or(if self.quick { QUICK_STORED } else { STORED });
+        [stored].into_iter().chain(self.grow.filter(|grown| *grown > stored)).collect()
+    }
+
+    /// Returns how many events the customer has whose usage is read.
+    pub(crate) fn usage_events(&self) -> u64 {
+        self.usage_events.unwrap_or(if self.quick { QUICK_STORED } else { STORED })
     }
 
     /// Returns how many rounds there are, at least one.

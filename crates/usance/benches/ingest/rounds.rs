@@ -1,10 +1,10 @@
 //! One run after the other, and the proof that nothing was lost.
 
-use crate::baseline::{self, BareConnection};
+use crate::baseline::{self, BareConnection, BareReader};
 use crate::cpu::{CpuTime, Processes};
 use crate::events::{Events, Tally};
 use crate::figures::{facts, grouped};
-use crate::http::Target;
+use crate::http::{HttpReader, Target};
 use crate::instance::{BARE, Instance, PRODUCT};
 use crate::load::{Connection, Drive, drive};
 use crate::options::Options;
@@ -55,22 +55,26 @@ pub(crate) async fn run(options: &Options, dir: &Path, instance: &mut Instance) 
         sent_bare: Tally::default(),
         sent_http: Tally::default(),
     };
-    bench.fill(options.stored()).await?;
-
-    let mut rounds = Vec::new();
-    for number in 1..=options.runs() {
-        say(&format!("Round {number} of {}", options.runs()));
-        rounds.push(bench.round(&loads).await?);
+    let mut stored = 0;
+    let mut stages = Vec::new();
+    for stage in options.stages() {
+        bench.fill(stage.saturating_sub(stored)).await?;
+        let figures = bench.stage(options, &loads, &mut output).await?;
+        stored = bench.sent_http.events;
+        stages.push((stage, figures));
     }
-    writeln!(output, "{}", report::rounds(&rounds))?;
-    writeln!(output, "{}", report::summary(&report::medians(&rounds)))?;
-    if let Some(warning) = report::noise(&rounds) {
-        writeln!(output, "{warning}")?;
+    if let [(few, first), .., (many, last)] = stages.as_slice() {
+        writeln!(output, "{}", report::growth((*few, first), (*many, last)))?;
     }
+    bench.read(options.usage_events(), &mut output).await?;
     let memory_mib = bench.processes.server_memory_max_kib()? / 1024;
-    writeln!(output, "Most memory the server held: {} MiB", grouped(memory_mib))?;
+    writeln!(output, "{}", report::memory(memory_mib))?;
     bench.check(&mut output).await
 }
+
+/// Requests that read usage, on so many connections.
+const READS: usize = 4_000;
+const READ_CONNECTIONS: usize = 4;
 
 impl Bench<'_> {
     /// Stores the same number of events on both sides, as fast as it goes.
@@ -87,6 +91,66 @@ impl Bench<'_> {
         }
         progress.finish_and_clear();
         self.instance.settle().await
+    }
+
+    /// Runs all rounds on what is stored now, and returns their medians.
+    async fn stage(
+        &mut self,
+        options: &Options,
+        loads: &[Load],
+        output: &mut impl Write,
+    ) -> Result<Vec<Figures>> {
+        let mut rounds = Vec::new();
+        for number in 1..=options.runs() {
+            say(&format!("Round {number} of {}", options.runs()));
+            rounds.push(self.round(loads).await?);
+        }
+        let medians = report::medians(&rounds);
+        writeln!(output, "{}", report::rounds(&rounds))?;
+        writeln!(output, "{}", report::summary(&medians))?;
+        if let Some(warning) = report::noise(&rounds) {
+            writeln!(output, "{warning}")?;
+        }
+        let mut admin = self.instance.connect_admin(PRODUCT).await?;
+        let (index, buffers) = server::key_index_and_buffers_mib(&mut admin).await?;
+        writeln!(
+            output,
+            "{} events stored: the index of their keys has {} MiB, shared_buffers {} MiB; the server holds {} MiB",
+            grouped(self.sent_http.events),
+            grouped(index),
+            grouped(buffers),
+            grouped(self.processes.server_memory_kib()? / 1024),
+        )?;
+        Ok(medians)
+    }
+
+    /// Gives one customer so many events on both sides, and reads its usage from both.
+    async fn read(&mut self, count: u64, output: &mut impl Write) -> Result<()> {
+        const CUSTOMER: u32 = 0;
+        say(&format!("Storing {} events of one customer on both sides", grouped(count)));
+        let mut left = count;
+        while left > 0 {
+            let events = self.events.take_of(CUSTOMER, FILL_CHUNK.min(left));
+            left -= FILL_CHUNK.min(left);
+            let of_chunk = u64::try_from(events.len())?;
+            let batches = events.chunks(usize::try_from(FILL_BATCH)?);
+            self.sent_bare.add(&events);
+            drive(&mut self.bare, batches.clone().map(baseline::columns).collect(), of_chunk).await?;
+            self.sent_http.add(&events);
+            let mut connections = self.target.connect_many(FILL_CONNECTIONS).await?;
+            let requests = batches.map(|events| self.target.events_request(events)).collect();
+            drive(&mut connections, requests, of_chunk).await?;
+        }
+        self.instance.settle().await?;
+        let connections = self.target.connect_many(READ_CONNECTIONS).await?;
+        let mut http: Vec<_> = connections.into_iter().map(HttpReader).collect();
+        let mut bare: Vec<_> = self.bare.drain(..).map(BareReader).collect();
+        let reads = u64::try_from(READS)?;
+        let of_bare = drive(&mut bare, vec![CUSTOMER.cast_signed(); READS], reads).await?;
+        let of_http = drive(&mut http, vec![self.target.usage_request(CUSTOMER); READS], reads).await?;
+        self.bare.extend(bare.into_iter().map(|reader| reader.0));
+        writeln!(output, "{}", report::reads(count, &of_bare, &of_http))?;
+        Ok(())
     }
 
     async fn round(&mut self, loads: &[Load]) -> Result<Vec<Figures>> {

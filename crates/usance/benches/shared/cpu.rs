@@ -48,6 +48,11 @@ impl Processes {
         Ok(CpuTime { server, postgres, client, others: all.saturating_sub(server + postgres + client) })
     }
 
+    /// Returns the memory that the server holds, in KiB.
+    pub(crate) fn server_memory_kib(self) -> Result<u64> {
+        memory_kib(self.server, "VmRSS:")
+    }
+
     /// Returns the most memory the server ever held, in KiB.
     pub(crate) fn server_memory_max_kib(self) -> Result<u64> {
         memory_kib(self.server, "VmHWM:")

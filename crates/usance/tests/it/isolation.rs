@@ -50,6 +50,8 @@ async fn furnished(server: &TestServer, name: &str) -> (Client, Vec<(Method, Str
     let credit = json!({ "invoice": invoice, "reason": "other", "amount_minor": 100 });
     let credit = client.post("/credit-notes", credit).await.expect(201);
     let (note, refund) = (id(&credit), credit["refund"].as_str().unwrap().to_owned());
+    let session = json!({ "corrections": [{ "event": "e1", "action": "void" }] });
+    let session = id(&client.post("/correction-sessions", session).await.expect(201));
     let payment = id(&client.get("/payments").await.expect(200)["data"][0]);
     let addresses = vec![
         (Method::GET, format!("/customers/{customer}")),
@@ -79,6 +81,13 @@ async fn furnished(server: &TestServer, name: &str) -> (Client, Vec<(Method, Str
         (Method::GET, format!("/invoices?customer={customer}")),
         (Method::GET, format!("/payments?customer={customer}")),
         (Method::GET, format!("/events?customer={customer}")),
+        (Method::POST, "/events/e1/void".to_owned()),
+        (Method::GET, format!("/usage?customer={customer}&meter=calls&from=2023-11-01T00:00:00Z")),
+        (Method::GET, format!("/customers/{customer}/usage")),
+        (Method::GET, format!("/correction-sessions/{session}")),
+        (Method::GET, format!("/correction-sessions/{session}/preview")),
+        (Method::POST, format!("/correction-sessions/{session}/apply")),
+        (Method::POST, format!("/correction-sessions/{session}/undo")),
         (Method::GET, format!("/invoices/{invoice}")),
         (Method::GET, format!("/invoices/{invoice}.pdf")),
         (Method::GET, format!("/invoices/{invoice}/explain")),

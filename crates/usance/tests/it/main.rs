@@ -6,6 +6,7 @@ mod api;
 mod cli;
 mod commercial_terms;
 mod event_partitions;
+mod failpoints;
 mod holds;
 mod isolation;
 mod kill;

@@ -13,7 +13,7 @@ use tokio::{
     process::{Child, ChildStdout, Command},
     time::timeout,
 };
-use usance_testkit::TestDatabase;
+use usance_testkit::{SECRET_KEY, TestDatabase};
 
 /// Longer than anything here takes on a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(90);
@@ -128,6 +128,33 @@ impl Running {
     }
 }
 
+/// A server on a database of the test, which others may use too.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    /// The process.
+    pub(crate) process: Running,
+    /// Its address, without a slash at the end.
+    pub(crate) url: String,
+}
+
+impl Instance {
+    /// Starts a server with a log of its own, and waits until it takes requests.
+    pub(crate) async fn start(dir: &Path, name: &str, database_url: &str, settings: &[(&str, &str)]) -> Self {
+        let mut command = usance(dir, &["serve", "--listen", "127.0.0.1:0"]);
+        command.env("DATABASE_URL", database_url).env("USANCE_SECRET_KEY", SECRET_KEY);
+        command.env("USANCE_DATABASE_CONNECTIONS", "8").envs(settings.iter().copied());
+        let mut process = Running::start(command, &dir.join(format!("{name}.log")));
+        let url = address(&process.line_with(GREETING).await);
+        Self { process, url }
+    }
+}
+
+const GREETING: &str = "Usance serves http://";
+
+fn address(greeting: &str) -> String {
+    greeting.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned()
+}
+
 /// A server with its own PostgreSQL, in one directory of the test.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -142,8 +169,7 @@ impl Server {
     /// Starts `usance serve` on the directory's data and waits until it takes requests.
     pub(crate) async fn start(dir: &Path) -> Self {
         let mut process = Running::start(serve(dir), &dir.join("server.log"));
-        let greeting = process.line_with("Usance serves http://").await;
-        let url = greeting.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
+        let url = address(&process.line_with(GREETING).await);
         Self { process, url, data_dir: data_dir(dir) }
     }
 

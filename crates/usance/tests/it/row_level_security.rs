@@ -136,6 +136,7 @@ async fn immutable_rows_cannot_be_changed_by_the_server() {
         "outbox_events",
         "events",
         "event_keys",
+        "event_corrections",
         "ledger_transfers",
         "ledger_links",
         "wallet_entries",

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use usance_testkit::{Client, SECRET_KEY, TempDir, TestDatabase};
+use usance_testkit::{Client, TempDir, TestDatabase};
 
-use crate::program::{Running, send_signal, usance};
+use crate::program::{Instance, send_signal};
 
 /// How many servers there are.
 pub(super) const SERVERS: usize = 4;
@@ -18,13 +18,7 @@ pub(super) const LEASE_MS: u32 = 200;
 pub(super) struct Crew {
     dir: TempDir,
     database: TestDatabase,
-    servers: Vec<Member>,
-}
-
-#[derive(Debug)]
-struct Member {
-    process: Running,
-    url: String,
+    servers: Vec<Instance>,
 }
 
 impl Crew {
@@ -33,7 +27,7 @@ impl Crew {
         let dir = TempDir::new("usance-schedulers").unwrap();
         let mut servers = Vec::with_capacity(SERVERS);
         for index in 0..SERVERS {
-            servers.push(Member::start(dir.path(), index, database).await);
+            servers.push(start(dir.path(), index, database).await);
         }
         Self { dir, database: database.clone(), servers }
     }
@@ -67,7 +61,7 @@ impl Crew {
 
     /// Starts a new server in the place of one that was killed.
     pub(super) async fn replace(&mut self, server: usize) {
-        let fresh = Member::start(self.dir.path(), server, &self.database).await;
+        let fresh = start(self.dir.path(), server, &self.database).await;
         let killed = std::mem::replace(&mut self.servers[server], fresh);
         assert!(!killed.process.ended().await.success(), "it ended before it was killed");
     }
@@ -85,21 +79,14 @@ impl Crew {
     }
 }
 
-impl Member {
-    async fn start(dir: &Path, index: usize, database: &TestDatabase) -> Self {
-        let mut command = usance(dir, &["serve", "--listen", "127.0.0.1:0"]);
-        command
-            .env("DATABASE_URL", database.url())
-            .env("USANCE_SECRET_KEY", SECRET_KEY)
-            .env("USANCE_DATABASE_CONNECTIONS", "8")
-            .env("USANCE_WORKERS", WORKERS.to_string())
-            .env("USANCE_WORK_INTERVAL_MS", "20")
-            .env("USANCE_WORK_LEASE_MS", LEASE_MS.to_string());
-        let mut process = Running::start(command, &dir.join(format!("server-{index}.log")));
-        let greeting = process.line_with("Usance serves http://").await;
-        let url = greeting.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
-        Self { process, url }
-    }
+async fn start(dir: &Path, index: usize, database: &TestDatabase) -> Instance {
+    let (workers, lease) = (WORKERS.to_string(), LEASE_MS.to_string());
+    let settings = [
+        ("USANCE_WORKERS", workers.as_str()),
+        ("USANCE_WORK_INTERVAL_MS", "20"),
+        ("USANCE_WORK_LEASE_MS", &lease),
+    ];
+    Instance::start(dir, &format!("server-{index}"), database.url(), &settings).await
 }
 
 /// Whether a process was stopped by a signal: the state in proc(5), behind the name in parentheses.

@@ -167,7 +167,7 @@ impl Books {
             "SELECT count(*) FROM line_items l JOIN prices p ON p.id = l.price_id AND p.meter_id IS NOT NULL
             JOIN invoices i ON i.id = l.invoice_id
             WHERE i.sequence > {} AND l.event_count = {EVENTS} AND (l.event_count, l.quantity) = (
-                SELECT count(*), CASE p.code WHEN 'calls' THEN count(*) ELSE sum((e.properties ->> 'tokens')::bigint) END
+                SELECT count(*), CASE p.code WHEN 'calls' THEN count(*) ELSE sum((e.properties::jsonb ->> 'tokens')::bigint) END
                 FROM events e
                 WHERE e.customer_id = i.customer_id AND e.occurred_at >= l.period_start AND e.occurred_at < l.period_end
             )",

@@ -147,6 +147,27 @@ async fn a_crossing_is_told_once_and_its_end_once() {
 }
 
 #[tokio::test]
+async fn a_voided_event_gives_back_what_it_used_at_once_and_that_is_told() {
+    let server = TestServer::start().await;
+    let client = prepared(&server).await;
+    plan(&client, "pro", json!([{ "feature": "calls", "limit": "2", "reset": "day" }])).await;
+    subscribe(&client, "pro").await;
+    call(&client, "sent").await;
+    consume(&client, "consumed", "calls", "1").await.expect(200);
+    consume(&client, "more", "calls", "1").await.expect_code(429, "rate_limit_exceeded");
+    assert_eq!(brief(&client, "calls").await, r#"false "2" "0""#);
+
+    client.post("/events/sent/void", json!({})).await.expect(200);
+    let voided = brief(&client, "calls").await;
+    client.advance("2024-01-01T12:00:01Z").await;
+
+    assert_eq!(voided, r#"true "1" "1""#);
+    assert_eq!(told(&server).await, "exhausted restored");
+    consume(&client, "more", "calls", "1").await.expect(200);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_consumed_of_a_meter_is_billed_and_counts_with_the_events_sent() {
     let server = TestServer::start().await;
     let client = prepared(&server).await;

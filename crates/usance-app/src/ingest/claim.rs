@@ -1,0 +1,137 @@
+//! Exactly once: the key of an event is claimed before it is stored.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use usance_db::{
+    DbError, Scope, WriterTx,
+    ingest::{self, KeyColumns},
+};
+use uuid::Uuid;
+
+use super::{EventStatus, Incoming, Receipt, Submission, commit::Entry};
+
+/// For how many transactions keys are claimed with care after one met a replay.
+const CAREFUL_TRANSACTIONS: u32 = 64;
+
+/// Whether keys are likely to be there already. Nearly all events are sent once, and what they cost is nearly all.
+#[derive(Debug, Default)]
+pub(super) struct Replays {
+    careful: u32,
+}
+
+impl Replays {
+    /// A transaction met a replay, and is run again.
+    pub(super) fn expect(&mut self) {
+        self.careful = CAREFUL_TRANSACTIONS;
+    }
+}
+
+/// Claims the keys of the sorted entries. Returns which entries are new; the receipts of the others say why they are not. A
+/// replay that was not expected fails the transaction.
+pub(super) async fn claim(
+    tx: &mut WriterTx,
+    replays: &mut Replays,
+    entries: &[Entry<'_>],
+    receipts: &mut [Vec<Receipt>],
+) -> Result<Vec<bool>, DbError> {
+    let mut keys = KeyColumns::default();
+    let mut wanted = 0_u64;
+    for (index, entry) in entries.iter().enumerate() {
+        if index == 0 || entries[index - 1].key() != entry.key() {
+            keys.push(
+                entry.key().0,
+                entry.event.identity.id_hash,
+                &entry.event.identity.payload_hash,
+                entry.occurred_at,
+            );
+            wanted += 1;
+        }
+    }
+    if wanted == 0 {
+        return Ok(Vec::new());
+    }
+    let known = if replays.careful == 0 {
+        ingest::claim_fresh_keys(tx, &keys).await?;
+        HashMap::new()
+    } else {
+        replays.careful -= 1;
+        if ingest::claim_keys(tx, &keys).await? == wanted {
+            HashMap::new()
+        } else {
+            replays.expect();
+            find_known(tx, &keys).await?
+        }
+    };
+    Ok(compare(&known, entries, receipts))
+}
+
+/// Tells which entries are new, and notes in the receipts what the others are.
+fn compare(
+    known: &HashMap<(Scope, Uuid), Vec<u8>>,
+    entries: &[Entry<'_>],
+    receipts: &mut [Vec<Receipt>],
+) -> Vec<bool> {
+    let mut fresh = Vec::with_capacity(entries.len());
+    let mut first_of_key: Option<&Entry<'_>> = None;
+    for entry in entries {
+        let first = first_of_key.filter(|first| first.key() == entry.key());
+        first_of_key = Some(first.unwrap_or(entry));
+        let stored = match (first, known.get(&entry.key())) {
+            (_, Some(stored)) => Some(stored.as_slice()),
+            (Some(first), None) => Some(&first.event.identity.payload_hash[..]),
+            (None, None) => None,
+        };
+        if let Some(stored) = stored {
+            let same = stored == entry.event.identity.payload_hash;
+            let receipt = &mut receipts[entry.place.0][entry.place.1];
+            receipt.status = if same { EventStatus::Replayed } else { EventStatus::Conflict };
+            receipt.meters = [].into();
+        }
+        fresh.push(stored.is_none());
+    }
+    fresh
+}
+
+/// The payload hashes of keys that were there before this transaction.
+async fn find_known(
+    tx: &mut WriterTx,
+    keys: &KeyColumns<'_>,
+) -> Result<HashMap<(Scope, Uuid), Vec<u8>>, DbError> {
+    let known = ingest::find_known(tx, keys).await?;
+    Ok(known.into_iter().map(|(scope, id_hash, payload_hash)| ((scope, id_hash), payload_hash)).collect())
+}
+
+/// An event that was counted before is a replay, also where a meter that was added since would refuse it.
+pub(super) async fn recognise_rejected(
+    tx: &mut WriterTx,
+    batch: &[Submission],
+    receipts: &mut [Vec<Receipt>],
+) -> Result<(), DbError> {
+    let mut keys = KeyColumns::default();
+    let mut places = Vec::new();
+    for (submission, receipts) in batch.iter().zip(receipts) {
+        for (incoming, receipt) in submission.events.iter().zip(receipts) {
+            if let (Incoming::Event(event), EventStatus::Rejected(_)) = (incoming, receipt.status) {
+                keys.push(
+                    submission.scope,
+                    event.identity.id_hash,
+                    &event.identity.payload_hash,
+                    Timestamp::UNIX_EPOCH,
+                );
+                places.push((submission.scope, event, receipt));
+            }
+        }
+    }
+    if places.is_empty() {
+        return Ok(());
+    }
+    let known = find_known(tx, &keys).await?;
+    for (scope, event, receipt) in places {
+        if let Some(stored) = known.get(&(scope, event.identity.id_hash)) {
+            let same = stored == &event.identity.payload_hash;
+            receipt.status = if same { EventStatus::Replayed } else { EventStatus::Conflict };
+        }
+    }
+    Ok(())
+}

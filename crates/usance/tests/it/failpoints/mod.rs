@@ -1,0 +1,195 @@
+//! kill -9 of a server at any statement of ingest, of a hold and of its settlement, while another server goes on: what was
+//! acknowledged is there, what was not is there once when it is sent again, and the books are sound.
+
+mod gate;
+
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use usance_testkit::{Client, Reply, TempDir, TestDatabase};
+
+use crate::program::{DEADLINE, Instance};
+use gate::{COMMIT_AFTER, Gate, Point};
+
+/// Statements of an operation that are points, spread from the first to the last; each before and after it is carried out.
+const STATEMENTS: usize = 5;
+const AMOUNT: i64 = 7;
+const FUNDS: i64 = 100_000;
+
+/// What is asked of the server that dies.
+#[derive(Debug, Clone, Copy)]
+enum Operation {
+    Ingest,
+    Hold,
+    Settle,
+}
+
+/// A server that dies and one that goes on, on one database.
+struct Site {
+    dir: TempDir,
+    database: TestDatabase,
+    gate: Gate,
+    other: Instance,
+    client: Client,
+}
+
+impl Site {
+    /// A tenant whose customer has a subscription and money.
+    async fn prepare() -> Self {
+        let dir = TempDir::new("usance-failpoints").unwrap();
+        let database = TestDatabase::new().await;
+        let other = Instance::start(dir.path(), "other", database.url(), &[]).await;
+        let client = Client::new(&other.url).tenant("failpoints").await;
+        client.prepare_starter_plan().await;
+        client.subscribe_to_starter("acme").await;
+        let wallet = client.get("/customers/acme/wallet").await.expect(200);
+        let grants = format!("/wallets/{}/grants", wallet["id"].as_str().unwrap());
+        client.post(&grants, json!({ "amount": usd(FUNDS) })).await.expect(201);
+        let gate = Gate::open(&database);
+        Self { dir, database, gate, other, client }
+    }
+
+    /// Starts the server that dies, and waits until it does nothing of its own any more.
+    async fn victim(&self) -> Instance {
+        let victim =
+            Instance::start(self.dir.path(), "victim", &self.gate.url, &[("USANCE_ROLE", "api")]).await;
+        timeout(DEADLINE, self.gate.listens()).await.expect("a server listens for news");
+        victim
+    }
+
+    /// The statements that come once when a fresh server does the operation, and there was one like it before.
+    async fn statements(&self, operation: Operation) -> Vec<String> {
+        let first = self.request(operation, &format!("{operation:?}-first")).await;
+        check(&self.ask(&self.client, &first).await.expect("nobody killed the server"), operation);
+        let victim = self.victim().await;
+        let name = format!("{operation:?}-whole");
+        let request = self.request(operation, &name).await;
+        self.gate.arm(None);
+        let reply = self.ask(&Client::new(&victim.url), &request).await;
+        let all = self.gate.statements();
+        check(&reply.expect("nobody killed the server"), operation);
+        victim.process.kill().await;
+        let is_single = |name: &&String| all.iter().filter(|other| other == name).count() == 1;
+        all.iter().filter(is_single).cloned().collect()
+    }
+
+    /// Lets a server die at a point of the operation, and asks the other one again.
+    async fn strike(&self, operation: Operation, point: Point) {
+        let victim = self.victim().await;
+        let name = format!("{operation:?}-{}-{}", point.statement, point.is_executed);
+        let request = self.request(operation, &name).await;
+        self.gate.arm(Some((point.clone(), victim.process.pid())));
+
+        let reply = self.ask(&Client::new(&victim.url), &request).await;
+
+        assert!(self.gate.has_struck(), "never at {point:?}: {:?}", self.gate.statements());
+        assert!(!victim.process.ended().await.success());
+        if let Some(reply) = reply {
+            check(&reply, operation);
+        }
+        let again = self.ask(&self.client, &request).await.expect("the other server goes on");
+        if again.body["code"] == "hold_not_open" {
+            assert!(point.is_executed, "nothing was settled before {point:?}");
+        } else {
+            check(&again, operation);
+        }
+    }
+
+    /// The path and the body of an operation that happens once, however often it is asked for.
+    async fn request(&self, operation: Operation, name: &str) -> (String, Value) {
+        let hold = json!({ "id": name, "customer": "acme", "amount": usd(AMOUNT), "expires_in": 3_600 });
+        let (path, body) = match operation {
+            Operation::Ingest => {
+                let event = |id: String| {
+                    json!({ "id": id, "type": "llm_call", "customer": "acme",
+                    "time": "2023-11-01T00:00:00Z", "properties": { "tokens": AMOUNT } })
+                };
+                (
+                    "/events".to_owned(),
+                    json!({ "events": [event(format!("{name}-a")), event(format!("{name}-b"))] }),
+                )
+            }
+            Operation::Hold => ("/holds".to_owned(), hold),
+            Operation::Settle => {
+                let held = self.client.post("/holds", hold).await.expect(201);
+                let path = format!("/holds/{}/settle", held["id"].as_str().unwrap());
+                (path, json!({ "amount": usd(AMOUNT) }))
+            }
+        };
+        (path, body)
+    }
+
+    /// The answer, unless the server dies before it gives one.
+    async fn ask(&self, server: &Client, (path, body): &(String, Value)) -> Option<Reply> {
+        let client = server.with_key(self.client.key());
+        let request = client.request(reqwest::Method::POST, path).json(body);
+        client.try_send(request).await
+    }
+
+    /// So many operations happened, each once.
+    async fn check(&self, operation: Operation, count: i64) {
+        let wallet = self.client.get("/customers/acme/wallet").await.expect(200);
+        let minor = |name: &str| wallet[name]["amount_minor"].as_i64().unwrap();
+        match operation {
+            Operation::Ingest => {
+                let usage = "SELECT sum(value_sum)::bigint FROM usage_buckets WHERE value_sum > 0";
+                let events = self.database.count("SELECT count(*) FROM events").await;
+                assert_eq!((events, self.database.count(usage).await), (2 * count, 2 * count * AMOUNT));
+            }
+            Operation::Hold => assert_eq!((minor("balance"), minor("held")), (FUNDS, count * AMOUNT)),
+            Operation::Settle => assert_eq!((minor("balance"), minor("held")), (FUNDS - count * AMOUNT, 0)),
+        }
+        self.database.check_invariants().await;
+    }
+}
+
+fn usd(amount_minor: i64) -> Value {
+    json!({ "amount_minor": amount_minor, "currency": "USD" })
+}
+
+#[track_caller]
+fn check(reply: &Reply, operation: Operation) {
+    let expected = match operation {
+        Operation::Ingest | Operation::Settle => 200,
+        Operation::Hold => 201,
+    };
+    assert_eq!(reply.status, expected, "{}", reply.text);
+}
+
+async fn survive(operation: Operation) {
+    // given
+    let site = Site::prepare().await;
+    let statements = site.statements(operation).await;
+    assert!(statements.len() >= STATEMENTS, "{statements:?}");
+    assert!(statements.last().unwrap().starts_with(COMMIT_AFTER), "{statements:?}");
+
+    eprintln!("{operation:?}: {statements:?}");
+
+    // when
+    let mut count = 2;
+    for part in 0..STATEMENTS {
+        let statement = &statements[part * (statements.len() - 1) / (STATEMENTS - 1)];
+        for is_executed in [false, true] {
+            site.strike(operation, Point { statement: statement.clone(), is_executed }).await;
+            count += 1;
+        }
+    }
+
+    // then
+    site.check(operation, count).await;
+    assert!(site.other.process.end_by("TERM").await.success());
+}
+
+#[tokio::test]
+async fn ingest_survives_a_kill_at_any_statement() {
+    survive(Operation::Ingest).await;
+}
+
+#[tokio::test]
+async fn a_hold_survives_a_kill_at_any_statement() {
+    survive(Operation::Hold).await;
+}
+
+#[tokio::test]
+async fn a_settlement_survives_a_kill_at_any_statement() {
+    survive(Operation::Settle).await;
+}
