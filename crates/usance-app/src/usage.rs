@@ -106,9 +106,9 @@ pub async fn measure(cx: &Cx, query: &UsageQuery) -> Result<UsageReport> {
     let asked = Asked { customer: &customer, meter: &meter, period, windows: &windows };
     let is_raw = !query.group_by.is_empty() || meter.aggregation == Aggregation::WeightedSum;
     let windows = if is_raw {
-        asked.from_events(&mut tx, &query.group_by).await?
+        asked.measure_events(&mut tx, &query.group_by).await?
     } else {
-        asked.from_buckets(&mut tx).await?
+        asked.measure_buckets(&mut tx).await?
     };
     Ok(UsageReport { customer: customer.id, period, windows })
 }
@@ -138,14 +138,12 @@ fn windows_of(query: &UsageQuery, period: Period, customer: &Customer) -> Result
 }
 
 fn check_groups(query: &UsageQuery, meter: &Meter) -> Result<()> {
-    match query.group_by.iter().find(|name| !meter.group_by.contains(name)) {
-        None => Ok(()),
-        Some(_) => {
-            let known = meter.group_by.join(", ");
-            let detail = format!("must name properties that the meter is grouped by: {known}");
-            Err(Error::field("?group_by", "unknown_value", detail))
-        }
+    if query.group_by.iter().all(|name| meter.group_by.contains(name)) {
+        return Ok(());
     }
+    let known = meter.group_by.join(", ");
+    let detail = format!("must name properties that the meter is grouped by: {known}");
+    Err(Error::field("?group_by", "unknown_value", detail))
 }
 
 /// A query whose names are found.
@@ -170,7 +168,7 @@ impl Asked<'_> {
         self.windows.partition_point(|window| window.start <= at).saturating_sub(1)
     }
 
-    async fn from_buckets(&self, tx: &mut TenantTx) -> Result<Vec<WindowUsage>> {
+    async fn measure_buckets(&self, tx: &mut TenantTx) -> Result<Vec<WindowUsage>> {
         let (whole, ragged) = split(self.period);
         let span = UsageSpan { customer: self.customer.id, meter: self.meter.id, span: whole };
         let starts: Vec<Timestamp> = self.windows.iter().map(|window| window.start).collect();
@@ -229,7 +227,7 @@ impl Asked<'_> {
         Ok(values)
     }
 
-    async fn from_events(&self, tx: &mut TenantTx, group_by: &[String]) -> Result<Vec<WindowUsage>> {
+    async fn measure_events(&self, tx: &mut TenantTx, group_by: &[String]) -> Result<Vec<WindowUsage>> {
         let spans = [self.events_of(self.period)];
         let mut pages = Pages::new(&spans);
         let mut groups: BTreeMap<(usize, GroupKey), (Aggregator, u64)> = BTreeMap::new();

@@ -74,8 +74,8 @@ pub async fn update(tx: &mut TenantTx, session: &CorrectionSession) -> Result<()
         tenant,
         livemode,
         session.id.uuid(),
-        session.applied_at.map(|at| at.to_sqlx()) as Option<jiff_sqlx::Timestamp>,
-        session.undone_at.map(|at| at.to_sqlx()) as Option<jiff_sqlx::Timestamp>,
+        session.applied_at.map(ToSqlx::to_sqlx) as Option<jiff_sqlx::Timestamp>,
+        session.undone_at.map(ToSqlx::to_sqlx) as Option<jiff_sqlx::Timestamp>,
     )
     .execute(tx.connection())
     .await?;

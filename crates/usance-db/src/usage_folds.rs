@@ -36,7 +36,8 @@ pub async fn fold_sums(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)]) -> 
     let missing: Vec<(BucketKey, BucketFold)> = folds
         .iter()
         .enumerate()
-        .filter_map(|(index, fold)| (!updated.contains(&place(index))).then(|| fold.clone()))
+        .filter(|(index, _)| !updated.contains(&place(*index)))
+        .map(|(_, fold)| fold.clone())
         .collect();
     if missing.is_empty() { Ok(()) } else { insert_sums(tx, &missing).await }
 }

@@ -91,7 +91,7 @@ impl Site<'_> {
         }
         let elapsed = started.elapsed();
         let cpu = processes.sample()? - before;
-        let server_kib = processes.server_memory_max_kib()?;
+        let server_kib = processes.server_memory_kib()?.1;
         worker.kill().await?;
         let billed = Measured { elapsed, cpu };
         let before = Processes { server: std::process::id(), ..processes }.sample()?;

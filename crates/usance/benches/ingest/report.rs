@@ -167,7 +167,7 @@ pub(crate) fn summary(medians: &[Figures]) -> String {
     );
     if let Some(single) = medians.iter().find(|it| it.load.side == Side::Http && it.load.batch == 1) {
         let wanted = in_proportion(TARGET_SINGLE_EVENTS_PER_SECOND);
-        text.push_str(&format!(
+        let target = format!(
             "\nTarget, one by one: {} events/s: {} ({}); p99 of at most {} ms: {} ({})",
             grouped(wanted),
             grouped(single.events_per_second),
@@ -175,7 +175,8 @@ pub(crate) fn summary(medians: &[Figures]) -> String {
             tenths(TARGET_SINGLE_P99_MICROSECONDS / 100),
             tenths(single.p99_microseconds / 100),
             word(single.p99_microseconds <= TARGET_SINGLE_P99_MICROSECONDS),
-        ));
+        );
+        text.push_str(&target);
     }
     text
 }

@@ -67,7 +67,7 @@ pub(crate) async fn run(options: &Options, dir: &Path, instance: &mut Instance) 
         writeln!(output, "{}", report::growth((*few, first), (*many, last)))?;
     }
     bench.read(options.usage_events(), &mut output).await?;
-    let memory_mib = bench.processes.server_memory_max_kib()? / 1024;
+    let memory_mib = bench.processes.server_memory_kib()?.1 / 1024;
     writeln!(output, "{}", report::memory(memory_mib))?;
     bench.check(&mut output).await
 }
@@ -119,7 +119,7 @@ impl Bench<'_> {
             grouped(self.sent_http.events),
             grouped(index),
             grouped(buffers),
-            grouped(self.processes.server_memory_kib()? / 1024),
+            grouped(self.processes.server_memory_kib()?.0 / 1024),
         )?;
         Ok(medians)
     }

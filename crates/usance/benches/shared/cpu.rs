@@ -48,14 +48,9 @@ impl Processes {
         Ok(CpuTime { server, postgres, client, others: all.saturating_sub(server + postgres + client) })
     }
 
-    /// Returns the memory that the server holds, in KiB.
-    pub(crate) fn server_memory_kib(self) -> Result<u64> {
-        memory_kib(self.server, "VmRSS:")
-    }
-
-    /// Returns the most memory the server ever held, in KiB.
-    pub(crate) fn server_memory_max_kib(self) -> Result<u64> {
-        memory_kib(self.server, "VmHWM:")
+    /// Returns the memory that the server holds, in KiB, and the most that it ever held.
+    pub(crate) fn server_memory_kib(self) -> Result<(u64, u64)> {
+        Ok((memory_kib(self.server, "VmRSS:")?, memory_kib(self.server, "VmHWM:")?))
     }
 }
 

@@ -19,5 +19,6 @@ mod row_level_security;
 mod schedulers;
 mod shutdown;
 mod starter_invoice;
+mod three_servers;
 mod tidy;
 mod trace;

@@ -117,7 +117,7 @@ async fn a_query_that_cannot_be_answered_names_its_parameter() {
         ("customer=ada&meter=tokens".to_owned(), "?from"),
         (format!("customer=ada&meter=tokens&{from}&to=2023-01-01T00:00:00Z"), "?from"),
         (format!("customer=ada&meter=tokens&{from}&window=year"), "?window"),
-        (format!("customer=ada&meter=tokens&from=2020-01-01T00:00:00Z&window=hour"), "?window"),
+        ("customer=ada&meter=tokens&from=2020-01-01T00:00:00Z&window=hour".to_owned(), "?window"),
         (format!("customer=ada&meter=tokens&{from}&group_by=colour"), "?group_by"),
     ] {
         let refused = client.get(&format!("/usage?{query}")).await.expect_code(422, "invalid_field");

@@ -207,9 +207,9 @@ fn socket_dir(url: &str) -> PathBuf {
 fn encoded(dir: &Path) -> String {
     dir.to_str().unwrap().chars().fold(String::new(), |mut text, c| {
         if c == '/' {
-            text.push_str("%2F")
+            text.push_str("%2F");
         } else {
-            write!(text, "{c}").unwrap()
+            write!(text, "{c}").unwrap();
         }
         text
     })

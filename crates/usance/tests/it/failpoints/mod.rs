@@ -155,13 +155,13 @@ fn check(reply: &Reply, operation: Operation) {
     assert_eq!(reply.status, expected, "{}", reply.text);
 }
 
+#[expect(clippy::print_stderr, reason = "a failed run is understood from its statements")]
 async fn survive(operation: Operation) {
     // given
     let site = Site::prepare().await;
     let statements = site.statements(operation).await;
     assert!(statements.len() >= STATEMENTS, "{statements:?}");
     assert!(statements.last().unwrap().starts_with(COMMIT_AFTER), "{statements:?}");
-
     eprintln!("{operation:?}: {statements:?}");
 
     // when
