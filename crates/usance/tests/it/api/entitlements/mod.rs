@@ -2,6 +2,7 @@
 
 mod check;
 mod consume;
+mod holds;
 mod instances;
 
 use serde_json::{Value, json};
