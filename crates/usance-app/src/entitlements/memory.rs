@@ -131,6 +131,13 @@ impl Entitlements {
         }
     }
 
+    /// Notes that this instance committed corrections of what customers used: only the database can say what is left.
+    pub(crate) fn note_corrected(&self, scope: Scope, customers: impl IntoIterator<Item = CustomerId>) {
+        for remembered in customers.into_iter().filter_map(|customer| self.find(scope, customer)) {
+            remembered.note_corrected();
+        }
+    }
+
     /// Has a customer read again, unless it waits for that already.
     pub(super) fn refresh_soon(&self, remembered: &Arc<Remembered>) {
         if !remembered.queued.swap(true, Ordering::AcqRel)
@@ -274,6 +281,12 @@ impl Remembered {
         if known.uses.get(&feature).is_none_or(|noted| is_ahead(&of, noted)) {
             known.uses.insert(feature, of);
         }
+    }
+
+    fn note_corrected(&self) {
+        let mut known = self.known();
+        known.additions += 1;
+        known.outdated = true;
     }
 
     /// Notes usage of a meter that this instance committed. Without an amount that is simply added, only the database can

@@ -6,6 +6,7 @@
 
 mod access;
 mod consume;
+mod corrected;
 mod memory;
 mod own;
 mod refresh;
@@ -15,6 +16,7 @@ mod uses;
 
 pub use access::{Access, Checked, FeatureAccess, Question, access, check};
 pub use consume::{Consumed, Consumption, consume};
+pub(crate) use corrected::{CorrectedUse, CountChange, correct_uses};
 pub use memory::Entitlements;
 pub(crate) use memory::NewUsage;
 pub use own::{list_own, replace_own, set_own};

@@ -2,6 +2,7 @@
 
 mod check;
 mod consume;
+mod given_back;
 mod instances;
 
 use serde_json::{Value, json};
