@@ -23,6 +23,7 @@ pub mod entitlements;
 mod error;
 pub mod event_revisions;
 pub mod events;
+pub mod feature_holds;
 pub mod features;
 pub mod filters;
 pub mod health;

@@ -37,9 +37,9 @@ pub(crate) struct Single {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Unmeasured {
     pub(crate) customer: CustomerId,
-    /// What the customer consumed.
-    pub(crate) feature: FeatureId,
-    /// When that was counted. The event has this time too, so that a correction finds the window that counts it.
+    /// What the customer consumed, if a counter counts it.
+    pub(crate) feature: Option<FeatureId>,
+    /// When that was decided. The event has this time too, so that a correction finds the window that counts it.
     pub(crate) at: Timestamp,
 }
 
@@ -68,10 +68,10 @@ impl Ingest {
         self.spare_images.give_back(memory.into_images());
         let receipt = receipts.into_iter().flatten().next();
         let receipt = receipt.ok_or(Error::Internal("an event has no receipt"))?;
-        if let (Some(unmeasured), EventStatus::Accepted | EventStatus::Unbilled(_)) =
-            (unmeasured, receipt.status)
+        if let (Some(feature), EventStatus::Accepted | EventStatus::Unbilled(_)) =
+            (unmeasured.and_then(|it| it.feature), receipt.status)
         {
-            consumptions::insert(tx, scope, origin, unmeasured.feature).await?;
+            consumptions::insert(tx, scope, origin, feature).await?;
         }
         Ok((receipt, usage))
     }

@@ -325,6 +325,46 @@ fn more_than_was_used_is_never_given_back() {
 }
 
 #[test]
+fn what_is_held_counts_against_the_limit_in_every_window_and_is_not_used() {
+    // given a limit of 10 of which 4 are used and 5 held
+    let now = at("2024-01-10T12:00:00Z");
+    let next_day = at("2024-01-11T12:00:00Z");
+    let subscriptions = active(limited("10", "day", "fixed"));
+    let of_day = |now| entitled(&subscriptions, "calls", now).unwrap();
+    let mut of = Use { held: decimal("5"), ..Use::default() };
+    of_day(now).add(&mut of, decimal("4"), now).unwrap();
+
+    // when
+    let last = decide(&of_day(now), &of, Decimal::ONE, now);
+    let beyond = decide(&of_day(now), &of, decimal("1.5"), now);
+    let tomorrow = decide(&of_day(next_day), &of, decimal("5"), next_day);
+    let beyond_tomorrow = decide(&of_day(next_day), &of, decimal("5.1"), next_day);
+
+    // then
+    assert!(last.allowed && !beyond.allowed && tomorrow.allowed && !beyond_tomorrow.allowed);
+    assert_eq!((last.used, last.held, last.remaining), (decimal("4"), decimal("5"), Some(Decimal::ONE)));
+    assert!(!decide(&of_day(now), &Use { held: decimal("10"), ..of }, Decimal::ONE, now).is_exhausted());
+}
+
+#[test]
+fn a_sliding_window_does_not_promise_what_is_held() {
+    // given a limit of 10 in an hour of which 4 are used and 5 held
+    let now = at("2024-01-10T12:00:00Z");
+    let subscriptions = active(limited("10", "hour", "sliding"));
+    let entitled = entitled(&subscriptions, "calls", now).unwrap();
+    let mut of = Use { held: decimal("5"), ..Use::default() };
+    entitled.add(&mut of, decimal("4"), now).unwrap();
+
+    // when
+    let fits_later = decide(&entitled, &of, decimal("5"), now);
+    let never_fits = decide(&entitled, &of, decimal("6"), now);
+
+    // then
+    assert_eq!(fits_later.reset_at, Some(at("2024-01-10T13:00:00Z")));
+    assert!(!never_fits.allowed && never_fits.reset_at.is_none());
+}
+
+#[test]
 fn sums_of_too_many_digits_are_refused_and_not_wrapped() {
     // given
     let subscriptions = active(limited("9999999999999999", "never", "fixed"));

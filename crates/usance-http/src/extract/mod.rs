@@ -8,7 +8,7 @@ mod query;
 
 pub(crate) use auth::{AnyKey, Authorized, credential};
 pub(crate) use body::{
-    BodyLimits, Texts, change, from_json, objects, optional_object, optional_objects, read_body,
+    BodyLimits, ObjectOnly, Texts, change, from_json, objects, optional_object, optional_objects, read_body,
     require_json, require_plain,
 };
 pub(crate) use mutation::{Mutation, NoBody};

@@ -112,7 +112,7 @@ impl Panel {
         chart
             .configure_mesh()
             .disable_x_mesh()
-            .max_light_lines(0)
+            .light_line_style(TRANSPARENT)
             .y_labels(6)
             .y_desc(self.unit)
             .x_label_formatter(&label)

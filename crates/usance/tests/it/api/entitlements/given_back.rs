@@ -203,3 +203,21 @@ async fn a_paused_subscription_has_back_what_was_voided_when_it_is_resumed() {
     assert_eq!(brief(&client, "exports").await, r#"true "0" "5""#);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn what_was_settled_of_a_hold_is_given_back_like_what_was_consumed() {
+    // given
+    let server = TestServer::start().await;
+    let client = limited(&server, "5", "day", "fixed").await;
+    let body = json!({ "customer": "ada", "feature": "exports", "quantity": "4", "expires_in": 600 });
+    let hold = client.post("/holds", body).await.expect(201)["id"].as_str().unwrap().to_owned();
+    client.post(&format!("/holds/{hold}/settle"), json!({ "quantity": "3" })).await.expect(200);
+    consume(&client, "a", "2").await.expect(200);
+
+    // when
+    void(&client, &hold).await;
+
+    // then
+    assert_eq!(brief(&client, "exports").await, r#"true "2" "3""#);
+    server.stop().await;
+}

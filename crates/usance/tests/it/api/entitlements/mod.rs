@@ -3,6 +3,7 @@
 mod check;
 mod consume;
 mod given_back;
+mod holds;
 mod instances;
 
 use serde_json::{Value, json};
