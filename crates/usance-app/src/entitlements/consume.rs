@@ -152,7 +152,7 @@ async fn try_consume(
 /// Begins a transaction that holds the tenant's catalogue still.
 pub(super) async fn begin_sharing(cx: &Cx) -> Result<TenantTx> {
     let mut tx = cx.app.db.writer().await?;
-    tx.share_catalogs([cx.scope].into_iter()).await?;
+    tx.share_catalogs(&[cx.scope]).await?;
     Ok(tx.into_tenant(cx.scope).await?)
 }
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use usance_core::metering::{Point, RejectReason, UnbilledReason, bucket_start, is_future};
 use usance_db::{
     DbError, Scope, WriterTx,
-    ingest::{self, EventColumns, EventRow, UnbilledRow},
+    ingest::{self, EventColumns, EventRow, KeyColumns, UnbilledRow},
     late_usage::LateStretch,
     usage_folds::BucketKey,
 };
@@ -19,7 +19,7 @@ use crate::{App, entitlements::NewUsage};
 
 use super::{
     EventStatus, Incoming, ParsedEvent, Receipt, Submission, Unmeasured,
-    claim::{Replays, claim, recognise_rejected},
+    claim::{Claim, Replays, claim, recognise_rejected},
     folds::Folds,
     late::{self, Candidate},
     resolve::{Images, Names, Resolved, Unresolved},
@@ -118,19 +118,20 @@ pub(super) async fn write(
 ) -> Result<(Vec<Vec<Receipt>>, Vec<NewUsage>), DbError> {
     let Memory { images, known_months, replays } = memory;
     let names = names(batch);
-    tx.share_catalogs(names.keys().copied()).await?;
+    let scopes: Vec<Scope> = names.keys().copied().collect();
+    let versions = tx.share_catalogs(&scopes).await?;
     // Under the lock, so that it lies on the same side of every change of the catalogue as what is resolved below.
     let received_at = app.now();
-    images.refresh(tx, &names).await?;
+    images.refresh(tx, &names, &versions).await?;
     let (mut receipts, mut entries) = resolve(images, batch, received_at);
     recognise_rejected(tx, batch, &mut receipts).await?;
     find_late(tx, &mut entries, &mut receipts).await?;
     // One order of locking for all writers. Of two events with one id, the first one sent comes first.
     entries.sort_by_key(|entry| (entry.key(), entry.place));
-    let claimed = claim(tx, replays, &entries, &mut receipts).await?;
+    let Claim { fresh, unclaimed } = claim(tx, replays, &entries, &mut receipts).await?;
     let fresh: Vec<&Entry<'_>> =
-        entries.iter().zip(claimed).filter_map(|(entry, claimed)| claimed.then_some(entry)).collect();
-    store(tx, known_months, &fresh, received_at).await?;
+        entries.iter().zip(fresh).filter_map(|(entry, is_fresh)| is_fresh.then_some(entry)).collect();
+    store(tx, known_months, &unclaimed, &fresh, received_at).await?;
     mark_late(tx, images, &fresh, received_at).await?;
     let usage = fresh.iter().flat_map(|entry| new_usage(entry)).collect();
     Ok((receipts, usage))
@@ -296,6 +297,7 @@ fn receipt_of(verdict: &Verdict) -> Receipt {
 async fn store(
     tx: &mut WriterTx,
     known_months: &mut HashSet<Month>,
+    unclaimed: &KeyColumns<'_>,
     entries: &[&Entry<'_>],
     received_at: Timestamp,
 ) -> Result<(), DbError> {
@@ -335,10 +337,11 @@ async fn store(
             }),
         }
     }
+    count(tx, known_months, unclaimed, counted, received_at).await?;
     if !unbilled.is_empty() {
         ingest::insert_unbilled(tx, &unbilled, received_at).await?;
     }
-    count(tx, known_months, counted, received_at).await
+    Ok(())
 }
 
 /// An event that is stored and counted.
@@ -351,16 +354,17 @@ pub(super) struct Counted<'a> {
 /// Year and month of a partition.
 pub(super) type Month = (i16, i8);
 
-/// Stores events whose keys are claimed, and adds them to their aggregates. `known_months` are those whose partitions are
-/// known to be there.
+/// Claims keys that are not claimed yet, stores events, and adds them to their aggregates. `known_months` are those whose
+/// partitions are known to be there.
 pub(super) async fn count(
     tx: &mut WriterTx,
     known_months: &mut HashSet<Month>,
+    unclaimed: &KeyColumns<'_>,
     mut events: Vec<Counted<'_>>,
     received_at: Timestamp,
 ) -> Result<(), DbError> {
     if events.is_empty() {
-        return Ok(());
+        return if unclaimed.is_empty() { Ok(()) } else { ingest::claim_fresh_keys(tx, unclaimed).await };
     }
     events.sort_by_key(|counted| (counted.scope, counted.resolved.customer, counted.event.occurred_at));
     let mut folds = Folds::default();
@@ -377,7 +381,7 @@ pub(super) async fn count(
             ingest::ensure_partition(tx, at).await?;
         }
     }
-    ingest::insert_events(tx, &columns, received_at).await?;
+    ingest::insert_events(tx, unclaimed, &columns, received_at).await?;
     folds.store(tx).await
 }
 

@@ -279,8 +279,11 @@ async fn resolve(
         names.insert(event.customer.to_string());
     }
     names.extend(moves.iter().filter_map(|it| it.drafted.as_ref().map(|draft| draft.customer.clone())));
+    let versions = tx.share_catalogs(&[scope]).await?;
     let mut images = Images::default();
-    images.refresh(tx, &HashMap::from([(scope, names.iter().map(String::as_str).collect())])).await?;
+    images
+        .refresh(tx, &HashMap::from([(scope, names.iter().map(String::as_str).collect())]), &versions)
+        .await?;
     let mut not_open = Vec::new();
     for (place, planned) in moves.iter_mut().enumerate() {
         if let Some(event) = &planned.from
@@ -377,11 +380,10 @@ async fn store(cx: &Cx, tx: &mut WriterTx, moves: &[Move], occasion: &Occasion) 
         months.insert((date.year(), date.month()), event.occurred_at);
     }
     if !columns.is_empty() {
-        ingest::claim_fresh_keys(tx, &keys).await?;
         for at in months.into_values() {
             ingest::ensure_partition(tx, at).await?;
         }
-        ingest::insert_events(tx, &columns, cx.now).await?;
+        ingest::insert_events(tx, &keys, &columns, cx.now).await?;
     }
     let from: Vec<&StoredEvent> = moves.iter().filter_map(|it| it.from.as_ref()).collect();
     let to: Vec<&StoredEvent> = moves.iter().filter_map(|it| it.to.as_ref()).collect();
