@@ -10,6 +10,7 @@ pub mod billing_periods;
 pub mod catalog_news;
 pub mod catalog_versions;
 pub mod checks;
+pub mod consumptions;
 pub mod correction_sessions;
 pub mod coupons;
 pub mod credit_balances;

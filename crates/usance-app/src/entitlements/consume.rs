@@ -32,7 +32,7 @@ use super::{
 use crate::{
     Cx, customers,
     error::{Code, Error, Refusal, Result},
-    ingest::{BodyKind, EventStatus, Incoming, ParsedEvent, Single, parse},
+    ingest::{BodyKind, EventStatus, Incoming, ParsedEvent, Single, Unmeasured, parse},
     measure::measure_meters,
 };
 
@@ -132,7 +132,9 @@ async fn try_consume(
         return Ok(Consumed { checked: answer(before), replayed: false });
     }
     let after = deciding.take(quantity)?;
-    let single = Single { scope: cx.scope, event, unmeasured: meter.is_none().then_some(rights.customer) };
+    let feature = Some(deciding.entitled.feature);
+    let unmeasured = Unmeasured { customer: rights.customer, feature, at: now };
+    let single = Single { scope: cx.scope, event, unmeasured: meter.is_none().then_some(unmeasured) };
     let (status, usage, mut tx) = record(cx, tx, single, meter.as_deref()).await?;
     if status == EventStatus::Replayed {
         // Another request with the same id won while this one waited for the counter.

@@ -38,7 +38,7 @@ use crate::{
     Cx,
     error::{Code, Error, Faults, Result},
     fields::check_optional_text,
-    ingest::{EventStatus, Single},
+    ingest::{EventStatus, Single, Unmeasured},
     wallets::{check_reference, later, not_open, read_time},
     work,
 };
@@ -163,7 +163,7 @@ async fn try_hold(cx: &Cx, remembered: &Remembered, wanted: &Wanted) -> Result<F
     })?;
     plan_sweep(&mut tx, &deciding.counter, hold.expires_at).await?;
     tx.commit().await?;
-    remembered.note_holds_changed();
+    remembered.note_changed();
     Ok(FeatureHeld::Made(Box::new(hold)))
 }
 
@@ -255,7 +255,7 @@ async fn try_settle(
         record_use(cx, tx, &rights, (&hold, counter), (&consumption, now)).await?;
     }
     if let Some(remembered) = remembered {
-        remembered.note_holds_changed();
+        remembered.note_changed();
     }
     cx.app.work_added.notify_one();
     Ok(hold)
@@ -271,7 +271,6 @@ async fn record_use(
 ) -> Result<()> {
     let meter = find_meter(&mut tx, rights, &hold.feature).await?;
     let event = read_event(consumption, hold.settled, meter.as_deref())?;
-    let single = Single { scope: cx.scope, event, unmeasured: meter.is_none().then_some(hold.customer_id) };
     let mut deciding = None;
     if let Ok(entitled) = entitled(&rights.subscriptions, &hold.feature, now) {
         let mut of = Deciding { cx, rights, entitled, counter, now };
@@ -280,6 +279,9 @@ async fn record_use(
         let after = of.take(hold.settled)?;
         deciding = Some((of, before, after));
     }
+    let feature = deciding.is_some().then_some(hold.feature_id);
+    let unmeasured = Unmeasured { customer: hold.customer_id, feature, at: now };
+    let single = Single { scope: cx.scope, event, unmeasured: meter.is_none().then_some(unmeasured) };
     // Without a right its meter may not count it: the work is done all the same.
     let counted_by = meter.as_deref().filter(|_| deciding.is_some());
     let (status, usage, mut tx) = record(cx, tx, single, counted_by).await?;
@@ -338,7 +340,7 @@ async fn change(
     let (hold, _) = resolve(cx, &mut tx, (id, command(now)?), now).await?;
     tx.commit().await?;
     if let Some(remembered) = cx.app.entitlements.find(cx.scope, hold.customer_id) {
-        remembered.note_holds_changed();
+        remembered.note_changed();
     }
     Ok(hold)
 }

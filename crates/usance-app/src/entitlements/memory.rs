@@ -137,6 +137,13 @@ impl Entitlements {
         }
     }
 
+    /// Notes that this instance committed corrections of what customers used: only the database can say what is left.
+    pub(crate) fn note_corrected(&self, scope: Scope, customers: impl IntoIterator<Item = CustomerId>) {
+        for remembered in customers.into_iter().filter_map(|customer| self.find(scope, customer)) {
+            remembered.note_changed();
+        }
+    }
+
     /// Has a customer read again, unless it waits for that already.
     pub(super) fn refresh_soon(&self, remembered: &Arc<Remembered>) {
         if !remembered.queued.swap(true, Ordering::AcqRel)
@@ -295,8 +302,8 @@ impl Remembered {
         }
     }
 
-    /// Notes that this instance changed a hold: whoever asks next reads what is held now.
-    pub(super) fn note_holds_changed(&self) {
+    /// Notes that this instance changed a hold, or corrected what was used: whoever asks next reads how it stands.
+    pub(super) fn note_changed(&self) {
         let mut known = self.known();
         known.additions += 1;
         known.outdated = true;

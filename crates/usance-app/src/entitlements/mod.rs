@@ -7,6 +7,7 @@
 
 mod access;
 mod consume;
+mod corrected;
 mod holds;
 mod memory;
 mod own;
@@ -17,6 +18,7 @@ mod uses;
 
 pub use access::{Access, Checked, FeatureAccess, Question, access, check};
 pub use consume::{Consumed, Consumption, consume};
+pub(crate) use corrected::{CorrectedUse, CountChange, correct_uses};
 pub(crate) use holds::sweep_holds;
 pub use holds::{
     CreateFeatureHold, FeatureHeld, SettleFeatureHold, extend_hold, find_hold, hold, release_hold,

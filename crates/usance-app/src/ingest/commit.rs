@@ -6,10 +6,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use usance_core::{
-    ids::CustomerId,
-    metering::{Point, RejectReason, UnbilledReason, bucket_start, is_future},
-};
+use usance_core::metering::{Point, RejectReason, UnbilledReason, bucket_start, is_future};
 use usance_db::{
     DbError, Scope, WriterTx,
     ingest::{self, EventColumns, EventRow, KeyColumns, UnbilledRow},
@@ -21,7 +18,7 @@ use uuid::Uuid;
 use crate::{App, entitlements::NewUsage};
 
 use super::{
-    EventStatus, Incoming, ParsedEvent, Receipt, Submission,
+    EventStatus, Incoming, ParsedEvent, Receipt, Submission, Unmeasured,
     claim::{Claim, Replays, claim, recognise_rejected},
     folds::Folds,
     late::{self, Candidate},
@@ -82,10 +79,10 @@ enum Verdict {
 
 impl Verdict {
     /// Counts an event that no meter measures, if something else does.
-    fn or_unmeasured(self, customer: Option<CustomerId>) -> Self {
-        match (self, customer) {
-            (Self::Unbilled(UnbilledReason::UnknownMeter), Some(customer)) => {
-                Self::Counted(Resolved::unmeasured(customer))
+    fn or_unmeasured(self, unmeasured: Option<Unmeasured>) -> Self {
+        match (self, unmeasured) {
+            (Self::Unbilled(UnbilledReason::UnknownMeter), Some(unmeasured)) => {
+                Self::Counted(Resolved::unmeasured(unmeasured.customer))
             }
             (verdict, _) => verdict,
         }
@@ -226,12 +223,15 @@ fn resolve<'a>(
     let mut entries = Vec::new();
     for (request, submission) in batch.iter().enumerate() {
         let scope = submission.scope;
-        let test_clock = images.test_clock(scope);
+        let tenant_now = images.test_clock(scope).unwrap_or(received_at);
+        // What an event records was counted at an instant already.
+        let instant = submission.unmeasured.map_or(tenant_now, |unmeasured| unmeasured.at);
+        let now = Now { received_at, tenant_now, instant };
         let mut of_request = Vec::with_capacity(submission.events.len());
         for (index, incoming) in submission.events.iter().enumerate() {
             let receipt = match incoming {
                 Incoming::Rejected { reason, .. } => rejected(*reason),
-                Incoming::Event(event) => match admit(images, scope, event, test_clock, received_at) {
+                Incoming::Event(event) => match admit(images, scope, event, now) {
                     Err(reason) => rejected(reason),
                     Ok((occurred_at, verdict)) => {
                         let verdict = verdict.or_unmeasured(submission.unmeasured);
@@ -250,16 +250,19 @@ fn resolve<'a>(
 
 type Admitted = (Timestamp, Verdict);
 
-fn admit(
-    images: &Images,
-    scope: Scope,
-    event: &ParsedEvent,
-    test_clock: Option<Timestamp>,
+/// What time it is when events are admitted.
+#[derive(Clone, Copy)]
+struct Now {
+    /// By the wall clock.
     received_at: Timestamp,
-) -> Result<Admitted, RejectReason> {
-    let tenant_now = test_clock.unwrap_or(received_at);
-    let occurred_at = event.time.unwrap_or(tenant_now);
-    if is_future(occurred_at, received_at, tenant_now) {
+    tenant_now: Timestamp,
+    /// When an event happened that does not say so.
+    instant: Timestamp,
+}
+
+fn admit(images: &Images, scope: Scope, event: &ParsedEvent, now: Now) -> Result<Admitted, RejectReason> {
+    let occurred_at = event.time.unwrap_or(now.instant);
+    if is_future(occurred_at, now.received_at, now.tenant_now) {
         return Err(RejectReason::FutureTime);
     }
     let names = Names {

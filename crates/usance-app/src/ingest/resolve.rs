@@ -158,6 +158,11 @@ impl Images {
         self.0.get(&scope).and_then(|image| image.test_clock)
     }
 
+    /// The customer of a name that was refreshed, if there is one.
+    pub(super) fn find_customer(&self, scope: Scope, name: &str) -> Option<CustomerId> {
+        Some(self.0.get(&scope)?.customers.get(name)?.id)
+    }
+
     /// Says what an event at this time counts for.
     pub(super) fn resolve(
         &self,

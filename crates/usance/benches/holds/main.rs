@@ -17,6 +17,8 @@ mod http;
 #[path = "../shared/instance.rs"]
 mod instance;
 mod options;
+#[path = "../shared/plot.rs"]
+mod plot;
 mod report;
 mod rounds;
 mod server;

@@ -3,6 +3,7 @@
 use crate::Side;
 use crate::cpu::CpuTime;
 use crate::figures::{grouped, hundredths, median, microseconds, tenths};
+use crate::plot::{Bar, Panel};
 use comfy_table::{CellAlignment, Table, presets};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -150,6 +151,31 @@ pub(crate) fn noise(rounds: &[Vec<Figures>]) -> Option<String> {
     let most = rounds.iter().flatten().map(|figures| figures.others_percent).max()?;
     (most >= NOISE_PERCENT)
         .then(|| format!("Other processes took up to {most} % of the machine: compare ratios only"))
+}
+
+/// Draws the sides beside each other.
+pub(crate) fn panels(rounds: &[Vec<Figures>]) -> Vec<Panel> {
+    type Figure = fn(&Figures) -> u64;
+    let panel = |title: &str, (unit, write): (&'static str, fn(u64) -> String), figure: Figure, limits| {
+        let sides = rounds.first().into_iter().flatten().enumerate();
+        let bars = sides.map(|(place, side)| {
+            Bar::of((side.side.name(), side.side.name().to_owned()), rounds, place, figure)
+        });
+        Panel { title: title.to_owned(), unit, write, bars: bars.collect(), limits }
+    };
+    let to_batched = vec![("target of HTTP", TARGET_TO_BATCHED_HUNDREDTHS)];
+    let to_single = vec![("target of HTTP", TARGET_TO_SINGLE_HUNDREDTHS)];
+    vec![
+        panel("Throughput", ("reservations/s", grouped), |it| it.per_second, Vec::new()),
+        panel("Ratio to batched SQL", ("ratio", hundredths), |it| it.to_batched_hundredths, to_batched),
+        panel("Ratio to single updates", ("ratio", hundredths), |it| it.to_single_hundredths, to_single),
+        panel(
+            "CPU of a reservation, server and PostgreSQL",
+            ("µs", tenths),
+            |it| it.server_tenths_of_microseconds + it.postgres_tenths_of_microseconds,
+            Vec::new(),
+        ),
+    ]
 }
 
 fn table() -> Table {

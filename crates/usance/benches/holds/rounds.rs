@@ -52,6 +52,9 @@ pub(crate) async fn run(options: &Options, dir: &Path, instance: &mut Instance) 
     if let Some(warning) = report::noise(&rounds) {
         writeln!(output, "{warning}")?;
     }
+    let title = "Holds: reserving of one wallet beside PostgreSQL alone";
+    let plot = options.plots.draw("holds", title, &report::panels(&rounds))?;
+    writeln!(output, "Plot: {}", plot.display())?;
     let reserved = options.load().limit;
     writeln!(
         output,

@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::plot::PlotOptions;
 use crate::report::REFERENCE_BATCH;
 use crate::{Load, Side};
 use clap::Parser;
@@ -66,6 +67,9 @@ pub(crate) struct Options {
     /// The directory of PostgreSQL's programs [default: the newest installed version]
     #[arg(long)]
     pub(crate) pg_bin: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) plots: PlotOptions,
 
     /// What `cargo bench` passes to every benchmark
     #[arg(long, hide = true)]

@@ -2,6 +2,7 @@
 
 mod check;
 mod consume;
+mod given_back;
 mod holds;
 mod instances;
 
