@@ -21,6 +21,7 @@ pub mod entitlements;
 pub mod error;
 mod fields;
 pub mod gateway;
+pub mod holds;
 pub mod hosted_invoices;
 pub mod idempotency;
 mod ids;

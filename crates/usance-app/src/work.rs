@@ -50,12 +50,14 @@ pub enum Kind {
     RateUnbilled,
     /// Looks whether there is something again of a limit that was reached.
     RestoreEntitlement,
+    /// Frees holds of units whose time is over.
+    SweepFeatureHolds,
     /// Frees what has run out of a wallet: holds and credits.
     SweepWallet,
 }
 
 impl Kind {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::AdvanceSubscription,
         Self::BillLateUsage,
         Self::ChargeTopUp,
@@ -67,6 +69,7 @@ impl Kind {
         Self::ResolveRefund,
         Self::RateUnbilled,
         Self::RestoreEntitlement,
+        Self::SweepFeatureHolds,
         Self::SweepWallet,
     ];
 
@@ -84,6 +87,7 @@ impl Kind {
             Self::ResolveRefund => "resolve_refund",
             Self::RateUnbilled => "rate_unbilled",
             Self::RestoreEntitlement => "restore_entitlement",
+            Self::SweepFeatureHolds => "sweep_feature_holds",
             Self::SweepWallet => "sweep_wallet",
         }
     }
@@ -100,6 +104,7 @@ impl Kind {
             | Self::RateUnbilled
             | Self::RestoreEntitlement
             | Self::ChargeTopUp
+            | Self::SweepFeatureHolds
             | Self::SweepWallet => CatalogLock::None,
         }
     }
@@ -335,9 +340,7 @@ async fn run_kind(cx: &Cx, mut tx: TenantTx, kind: Kind, work: &DueWork) -> Resu
             Ok(tx.commit().await?)
         }
         Kind::CollectInvoice => {
-            lease(cx, tx, work).await?;
-            payments::collect(cx, InvoiceId::from_uuid(work.subject_id)).await?;
-            complete(cx, work).await
+            under_lease(cx, tx, work, payments::collect(cx, InvoiceId::from_uuid(work.subject_id))).await
         }
         Kind::MigratePlan => {
             lease(cx, tx, work).await?;
@@ -350,14 +353,10 @@ async fn run_kind(cx: &Cx, mut tx: TenantTx, kind: Kind, work: &DueWork) -> Resu
             Ok(tx.commit().await?)
         }
         Kind::ResolvePayment => {
-            lease(cx, tx, work).await?;
-            payments::resolve(cx, PaymentId::from_uuid(work.subject_id)).await?;
-            complete(cx, work).await
+            under_lease(cx, tx, work, payments::resolve(cx, PaymentId::from_uuid(work.subject_id))).await
         }
         Kind::ResolveRefund => {
-            lease(cx, tx, work).await?;
-            refunds::resolve(cx, RefundId::from_uuid(work.subject_id)).await?;
-            complete(cx, work).await
+            under_lease(cx, tx, work, refunds::resolve(cx, RefundId::from_uuid(work.subject_id))).await
         }
         Kind::RestoreEntitlement => {
             due_work::complete(&mut tx, work).await?;
@@ -366,22 +365,34 @@ async fn run_kind(cx: &Cx, mut tx: TenantTx, kind: Kind, work: &DueWork) -> Resu
             Ok(tx.commit().await?)
         }
         Kind::ChargeTopUp => {
-            lease(cx, tx, work).await?;
-            wallets::resolve_top_up(cx, TopUpId::from_uuid(work.subject_id)).await?;
-            complete(cx, work).await
+            under_lease(cx, tx, work, wallets::resolve_top_up(cx, TopUpId::from_uuid(work.subject_id))).await
+        }
+        Kind::SweepFeatureHolds => {
+            under_lease(
+                cx,
+                tx,
+                work,
+                entitlements::sweep_holds(cx, EntitlementCounterId::from_uuid(work.subject_id)),
+            )
+            .await
         }
         Kind::SweepWallet => {
-            // By a lease, because who changes a wallet plans this work under the lock of the wallet.
-            lease(cx, tx, work).await?;
-            wallets::sweep(cx, WalletId::from_uuid(work.subject_id)).await?;
-            complete(cx, work).await
+            under_lease(cx, tx, work, wallets::sweep(cx, WalletId::from_uuid(work.subject_id))).await
         }
-        Kind::RateUnbilled => {
-            lease(cx, tx, work).await?;
-            ingest::rate_unbilled(&cx.app, cx.scope).await?;
-            complete(cx, work).await
-        }
+        Kind::RateUnbilled => under_lease(cx, tx, work, ingest::rate_unbilled(&cx.app, cx.scope)).await,
     }
+}
+
+/// Runs work that calls the outside, or that is planned by whoever has locked what it changes.
+async fn under_lease(
+    cx: &Cx,
+    tx: TenantTx,
+    work: &DueWork,
+    run: impl Future<Output = Result<()>> + Send,
+) -> Result<()> {
+    lease(cx, tx, work).await?;
+    run.await?;
+    complete(cx, work).await
 }
 
 /// Ends the claim's transaction and keeps the work by a lease, so that nothing is locked during a call to the outside.

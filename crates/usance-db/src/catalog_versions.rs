@@ -42,15 +42,18 @@ pub async fn get(tx: &mut TenantTx) -> Result<i64, DbError> {
     Ok(row.map_or(0, |row| row.version))
 }
 
-/// Reads the versions of several catalogues; one that never changed is absent.
-pub async fn read(tx: &mut WriterTx, scopes: &[Scope]) -> Result<Vec<(Scope, i64)>, DbError> {
+/// Takes seats of catalogues together with other writers, and then reads the versions of those catalogues.
+pub(crate) async fn share(
+    tx: &mut WriterTx,
+    seats: &[i64],
+    scopes: &[Scope],
+) -> Result<Vec<(Scope, i64)>, DbError> {
     let tenants: Vec<_> = scopes.iter().map(|scope| scope.tenant.uuid()).collect();
     let livemodes: Vec<_> = scopes.iter().map(|scope| scope.livemode).collect();
     let rows = sqlx::query!(
-        "-- catalog_versions::read
-        SELECT v.tenant_id, v.livemode, v.version
-        FROM unnest($1::uuid[], $2::bool[]) AS s (tenant_id, livemode)
-        JOIN catalog_versions v ON v.tenant_id = s.tenant_id AND v.livemode = s.livemode",
+        r#"-- catalog_versions::share
+        SELECT tenant_id AS "tenant_id!", livemode AS "livemode!", version AS "version!" FROM share_catalogs($1, $2, $3)"#,
+        seats,
         &tenants,
         &livemodes,
     )

@@ -1,5 +1,6 @@
 //! What customers used of features in their current windows.
 
+use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use rust_decimal::Decimal;
 use usance_core::{
@@ -36,6 +37,7 @@ struct Row {
     used: Decimal,
     slot_times: Vec<jiff_sqlx::Timestamp>,
     slot_uses: Vec<Decimal>,
+    held: Decimal,
     exhausted: bool,
 }
 
@@ -54,26 +56,33 @@ impl From<Row> for Counter {
                 sliding: SlidingUse::from_slots(
                     row.slot_times.into_iter().zip(row.slot_uses).map(slot).collect(),
                 ),
+                held: row.held,
             },
             exhausted: row.exhausted,
         }
     }
 }
 
-/// Lists the counters of a customer.
-pub async fn list(tx: &mut TenantTx, customer: CustomerId) -> Result<Vec<Counter>, DbError> {
+/// Lists the counters of a customer; holds whose time is over hold nothing.
+pub async fn list(tx: &mut TenantTx, customer: CustomerId, now: Timestamp) -> Result<Vec<Counter>, DbError> {
     let (tenant, livemode) = tx.keys();
     let rows = sqlx::query_as!(
         Row,
         r#"-- entitlement_counters::list
         SELECT id, customer_id, feature_id, (SELECT f.code FROM features f WHERE f.tenant_id = c.tenant_id AND f.livemode = c.livemode AND f.id = c.feature_id)
                 AS "feature_code!", window_start AS "window_start: jiff_sqlx::Timestamp", used,
-            slot_times AS "slot_times: Vec<jiff_sqlx::Timestamp>", slot_uses AS "slot_uses: Vec<Decimal>", exhausted
+            slot_times AS "slot_times: Vec<jiff_sqlx::Timestamp>", slot_uses AS "slot_uses: Vec<Decimal>", exhausted,
+            CASE WHEN held = 0 THEN held ELSE trim_scale(held - (
+                SELECT coalesce(sum(h.quantity), 0) FROM feature_holds h
+                WHERE h.tenant_id = c.tenant_id AND h.livemode = c.livemode AND h.customer_id = c.customer_id
+                    AND h.feature_id = c.feature_id AND h.status = 'open' AND h.expires_at <= $4
+            )) END AS "held!"
         FROM entitlement_counters c
         WHERE tenant_id = $1 AND livemode = $2 AND customer_id = $3"#,
         tenant,
         livemode,
         customer.uuid(),
+        now.to_sqlx(),
     )
     .fetch_all(tx.connection())
     .await?;
@@ -96,7 +105,7 @@ pub async fn lock(
         ON CONFLICT ON CONSTRAINT entitlement_counters_customer_id_key DO UPDATE SET used = c.used
         RETURNING id, customer_id, feature_id, (SELECT f.code FROM features f WHERE f.tenant_id = c.tenant_id AND f.livemode = c.livemode AND f.id = c.feature_id)
                 AS "feature_code!", window_start AS "window_start: jiff_sqlx::Timestamp", used,
-            slot_times AS "slot_times: Vec<jiff_sqlx::Timestamp>", slot_uses AS "slot_uses: Vec<Decimal>", exhausted"#,
+            slot_times AS "slot_times: Vec<jiff_sqlx::Timestamp>", slot_uses AS "slot_uses: Vec<Decimal>", held, exhausted"#,
         tenant,
         livemode,
         new_id.uuid(),
@@ -116,7 +125,7 @@ pub async fn lock_by_id(tx: &mut TenantTx, id: EntitlementCounterId) -> Result<O
         r#"-- entitlement_counters::lock_by_id
         SELECT id, customer_id, feature_id, (SELECT f.code FROM features f WHERE f.tenant_id = c.tenant_id AND f.livemode = c.livemode AND f.id = c.feature_id)
                 AS "feature_code!", window_start AS "window_start: jiff_sqlx::Timestamp", used,
-            slot_times AS "slot_times: Vec<jiff_sqlx::Timestamp>", slot_uses AS "slot_uses: Vec<Decimal>", exhausted
+            slot_times AS "slot_times: Vec<jiff_sqlx::Timestamp>", slot_uses AS "slot_uses: Vec<Decimal>", held, exhausted
         FROM entitlement_counters c
         WHERE tenant_id = $1 AND livemode = $2 AND id = $3
         FOR UPDATE"#,

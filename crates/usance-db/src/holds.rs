@@ -117,17 +117,17 @@ pub async fn list_expired(
     Ok(rows.into_iter().map(Hold::from).collect())
 }
 
-/// What the open holds of an account reserve that have not expired, and when the first of them will.
+/// What the open holds of an account reserve that have not expired.
 pub async fn reserved(
     tx: &mut TenantTx,
     account_code: &str,
     owner: Uuid,
     now: Timestamp,
-) -> Result<(i64, Option<Timestamp>), DbError> {
+) -> Result<i64, DbError> {
     let (tenant, livemode) = tx.keys();
-    let row = sqlx::query!(
+    let amount = sqlx::query_scalar!(
         r#"-- holds::reserved
-        SELECT coalesce(sum(amount), 0)::bigint AS "amount!", min(expires_at) AS first
+        SELECT coalesce(sum(amount), 0)::bigint AS "amount!"
         FROM holds
         WHERE tenant_id = $1 AND livemode = $2 AND account_code = $3 AND owner_id = $4 AND status = 'open' AND expires_at > $5"#,
         tenant,
@@ -138,7 +138,31 @@ pub async fn reserved(
     )
     .fetch_one(tx.connection())
     .await?;
-    Ok((row.amount, row.first.map(jiff_sqlx::Timestamp::to_jiff)))
+    Ok(amount)
+}
+
+/// When the first open hold of an account expires that has not yet.
+pub async fn find_next_expiry(
+    tx: &mut TenantTx,
+    account_code: &str,
+    owner: Uuid,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, DbError> {
+    let (tenant, livemode) = tx.keys();
+    let first = sqlx::query_scalar!(
+        r#"-- holds::find_next_expiry
+        SELECT min(expires_at) AS "first: jiff_sqlx::Timestamp"
+        FROM holds
+        WHERE tenant_id = $1 AND livemode = $2 AND account_code = $3 AND owner_id = $4 AND status = 'open' AND expires_at > $5"#,
+        tenant,
+        livemode,
+        account_code,
+        owner,
+        now.to_sqlx(),
+    )
+    .fetch_one(tx.connection())
+    .await?;
+    Ok(first.map(jiff_sqlx::Timestamp::to_jiff))
 }
 
 /// Adds holds.

@@ -45,11 +45,18 @@ impl<'a> KeyColumns<'a> {
     }
 }
 
+impl KeyColumns<'_> {
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.id_hashes.is_empty()
+    }
+}
+
 /// The constraint that refuses a key which somebody has.
 pub const KEY_CONSTRAINT: &str = "event_keys_pkey";
 
-/// Claims keys that nobody has, at two thirds of the cost of [`claim_keys`]. If somebody has one, [`KEY_CONSTRAINT`] refuses
-/// all, and the transaction is lost.
+/// Claims keys that nobody has, at two thirds of the cost of [`claim_keys`], where no event is stored with them. If somebody
+/// has one, [`KEY_CONSTRAINT`] refuses all, and the transaction is lost.
 pub async fn claim_fresh_keys(tx: &mut WriterTx, keys: &KeyColumns<'_>) -> Result<(), DbError> {
     sqlx::query!(
         "-- ingest::claim_fresh_keys
@@ -153,14 +160,20 @@ impl<'a> EventColumns<'a> {
     }
 }
 
-/// Adds events whose keys this transaction claimed; the partitions of their months exist.
+/// Adds events whose keys this transaction claimed or, as [`claim_fresh_keys`] does, claims with them; the partitions of their
+/// months exist.
 pub async fn insert_events(
     tx: &mut WriterTx,
+    fresh: &KeyColumns<'_>,
     events: &EventColumns<'_>,
     received_at: Timestamp,
 ) -> Result<(), DbError> {
     sqlx::query!(
         "-- ingest::insert_events
+        WITH claimed AS (
+            INSERT INTO event_keys (tenant_id, livemode, id_hash, payload_hash, occurred_at)
+            SELECT unnest($10::uuid[]), unnest($11::bool[]), unnest($12::uuid[]), unnest($13::bytea[]), unnest($14::timestamptz[])
+        )
         INSERT INTO events (tenant_id, livemode, customer_id, occurred_at, id_hash, id, type, properties, received_at)
         SELECT unnest($1::uuid[]), unnest($2::bool[]), unnest($3::uuid[]), unnest($4::timestamptz[]), unnest($5::uuid[]),
             unnest($6::text[]), unnest($7::text[]), unnest($8::text[]), $9",
@@ -173,6 +186,11 @@ pub async fn insert_events(
         &events.types as &[&str],
         &events.properties as &[&str],
         received_at.to_sqlx(),
+        &fresh.scopes.tenants,
+        &fresh.scopes.livemodes,
+        &fresh.id_hashes,
+        &fresh.payload_hashes as &[&[u8]],
+        &fresh.occurred_at as &[jiff_sqlx::Timestamp],
     )
     .execute(tx.connection())
     .await?;

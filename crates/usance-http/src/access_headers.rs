@@ -1,7 +1,7 @@
 //! What a tenant's product tells its callers about their limits: headers, and refusals in the members that S3 gives them.
 
 use axum::{
-    http::{HeaderMap, HeaderName, HeaderValue, header},
+    http::{HeaderMap, HeaderName, HeaderValue},
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
@@ -44,6 +44,13 @@ pub(crate) fn access_headers(checked: &Checked) -> HeaderMap {
 /// The refusal of a use: 403 `subscription_inactive` or `feature_not_included`, or 429 `rate_limit_exceeded` with the time
 /// to wait. Its members are those of a decision, and `error`, `message`, `timestamp`, `tier` and `tier_status`.
 pub(crate) fn refused_use(checked: &Checked, reason: Reason) -> Response {
+    let mut response = ApiError::from(refusal_of_use(checked, reason)).into_response();
+    response.headers_mut().extend(access_headers(checked));
+    response
+}
+
+/// The same as a refusal, for answers without headers of their own.
+pub(crate) fn refusal_of_use(checked: &Checked, reason: Reason) -> Refusal {
     let (code, message) = match reason {
         Reason::SubscriptionInactive => {
             (Code::SubscriptionInactive, "No subscription of the customer is active".to_owned())
@@ -57,7 +64,7 @@ pub(crate) fn refused_use(checked: &Checked, reason: Reason) -> Response {
     let amount = |amount: Option<_>| amount.map_or(Value::Null, |amount| decimal_text(amount).into());
     let instant = |at: Option<Timestamp>| at.map_or(Value::Null, |at| at.to_string().into());
     let detail = format!("{message}: see upgrade_url for a greater plan");
-    let refusal = Refusal::new(code, detail)
+    let mut refusal = Refusal::new(code, detail)
         .with("error", code.as_str())
         .with("message", message)
         .with("timestamp", checked.now.to_string())
@@ -71,13 +78,13 @@ pub(crate) fn refused_use(checked: &Checked, reason: Reason) -> Response {
         .with("tier", checked.tier.as_deref().map_or(Value::Null, Value::from))
         .with("tier_status", checked.tier_status.map_or(Value::Null, Value::from))
         .with("upgrade_url", checked.upgrade_url.as_str());
-    let mut response = ApiError::from(refusal).into_response();
-    let headers = response.headers_mut();
-    headers.extend(access_headers(checked));
-    if let (Reason::LimitReached, Some(reset_at)) = (reason, decision.reset_at) {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds_until(reset_at, checked.now)));
+    if !decision.held.is_zero() {
+        refusal = refusal.with("held", decimal_text(decision.held));
     }
-    response
+    if let (Reason::LimitReached, Some(reset_at)) = (reason, decision.reset_at) {
+        refusal = refusal.with("retry_after_seconds", seconds_until(reset_at, checked.now));
+    }
+    refusal
 }
 
 fn limit_message(checked: &Checked) -> String {

@@ -194,12 +194,12 @@ pub(crate) fn render(mut response: Response, request_id: RequestId) -> Response 
     let in_use = problem.members.get("code").is_some_and(|code| code == Code::IdempotencyKeyInUse.as_str());
     let retry = in_use
         || matches!(response.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-    let seconds = problem.members.get("retry_after_seconds").and_then(Value::as_u64);
     let unauthorized = response.status() == StatusCode::UNAUTHORIZED;
+    let seconds = problem.members.get("retry_after_seconds").and_then(Value::as_u64).unwrap_or(1);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     if retry {
-        headers.entry(header::RETRY_AFTER).or_insert_with(|| seconds.unwrap_or(1).into());
+        headers.entry(header::RETRY_AFTER).or_insert(HeaderValue::from(seconds));
     }
     if unauthorized {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -7,7 +7,7 @@ use std::fmt;
 use usance_core::ids::TenantId;
 use usance_db::{
     Db, DbError, Scope, TenantTx,
-    checks::{Finding, billing, ledger, wallets},
+    checks::{Finding, billing, feature_holds, ledger, wallets},
     tenants,
 };
 
@@ -81,7 +81,9 @@ impl Invariant {
             Self::Balance => "the debits of the ledger are its credits, in every currency",
             Self::Counters => "every ledger account counts exactly what its transfers add up to",
             Self::Limits => "no account is above its limit, but for usage that had happened already",
-            Self::Holds => "every hold is resolved at most once, and open holds are what accounts reserve",
+            Self::Holds => {
+                "every hold is resolved at most once, and open holds are what accounts and counters reserve"
+            }
             Self::Boundaries => "no transfer crosses tenants, currencies or customers",
             Self::Chain => {
                 "the hash chain of the ledger is unbroken, so that nothing in it was changed later"
@@ -177,6 +179,7 @@ async fn find(tx: &mut TenantTx, invariant: Invariant) -> Result<Vec<Finding>, D
             let mut found = ledger::wrong_resolutions(tx).await?;
             found.extend(wallets::wrong_holds(tx).await?);
             found.extend(wallets::wrong_reserves(tx).await?);
+            found.extend(feature_holds::wrong_counters(tx).await?);
             Ok(found)
         }
         Invariant::Boundaries => ledger::crossing_transfers(tx).await,

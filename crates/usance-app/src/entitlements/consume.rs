@@ -12,13 +12,13 @@ use serde_json::value::RawValue;
 use usance_core::{
     catalog::meter::Aggregation,
     decimal::decimal_text,
-    entitlement::{Decision, Entitled, Reason, SlidingUse, Use, decide, entitled},
+    entitlement::{Decision, Entitled, Reason, Use, decide, entitled},
     ids::EntitlementCounterId,
 };
 use usance_db::{
     TenantTx, WriterTx, catalog_versions,
     entitlement_counters::{self, Counter},
-    events,
+    events, feature_holds,
     meters::Meter,
 };
 
@@ -32,12 +32,12 @@ use super::{
 use crate::{
     Cx, customers,
     error::{Code, Error, Refusal, Result},
-    ingest::{BodyKind, EventStatus, Incoming, ParsedEvent, Single, parse},
+    ingest::{BodyKind, EventStatus, Incoming, ParsedEvent, Single, Unmeasured, parse},
     measure::measure_meters,
 };
 
 /// How often a transaction that lost against another one is repeated.
-const CONTENDED_TRIES_MAX: usize = 5;
+pub(super) const CONTENDED_TRIES_MAX: usize = 5;
 
 /// What is to be consumed.
 #[derive(Debug)]
@@ -79,13 +79,13 @@ pub async fn consume(cx: &Cx, input: &Consumption) -> Result<Consumed> {
     }
 }
 
-/// A consumption that is being decided.
-struct Deciding<'a> {
-    cx: &'a Cx,
-    rights: &'a Rights,
-    entitled: Entitled,
-    counter: Counter,
-    now: Timestamp,
+/// A consumption or hold that is being decided.
+pub(super) struct Deciding<'a> {
+    pub(super) cx: &'a Cx,
+    pub(super) rights: &'a Rights,
+    pub(super) entitled: Entitled,
+    pub(super) counter: Counter,
+    pub(super) now: Timestamp,
 }
 
 async fn try_consume(
@@ -94,10 +94,8 @@ async fn try_consume(
     input: &Consumption,
     quantity: Decimal,
 ) -> Result<Consumed> {
-    let mut tx = cx.app.db.writer().await?;
-    tx.share_catalogs([cx.scope].into_iter()).await?;
-    let mut tx = tx.into_tenant(cx.scope).await?;
-    let rights = current_rights(&mut tx, remembered, &input.customer).await?;
+    let mut tx = begin_sharing(cx).await?;
+    let rights = current_rights(&mut tx, Some(remembered), &input.customer).await?;
     let now = rights.tenant_now(cx.app.now());
     let answer = |decision| checked(cx, &rights, &input.feature, decision, now);
     let entitled = entitled(&rights.subscriptions, &input.feature, now);
@@ -121,7 +119,7 @@ async fn try_consume(
     let new_id = EntitlementCounterId::from_uuid(cx.app.ids.next());
     let counter = entitlement_counters::lock(&mut tx, new_id, rights.customer, entitled.feature).await?;
     let mut deciding = Deciding { cx, rights: &rights, entitled, counter, now };
-    deciding.measure(&mut tx).await?;
+    deciding.read(&mut tx).await?;
     let before = decide(&deciding.entitled, &deciding.counter.of, quantity, now);
     if known {
         return Ok(Consumed { checked: answer(before.allowed_before()), replayed: true });
@@ -134,7 +132,9 @@ async fn try_consume(
         return Ok(Consumed { checked: answer(before), replayed: false });
     }
     let after = deciding.take(quantity)?;
-    let single = Single { scope: cx.scope, event, unmeasured: meter.is_none().then_some(rights.customer) };
+    let feature = Some(deciding.entitled.feature);
+    let unmeasured = Unmeasured { customer: rights.customer, feature, at: now };
+    let single = Single { scope: cx.scope, event, unmeasured: meter.is_none().then_some(unmeasured) };
     let (status, usage, mut tx) = record(cx, tx, single, meter.as_deref()).await?;
     if status == EventStatus::Replayed {
         // Another request with the same id won while this one waited for the counter.
@@ -143,18 +143,31 @@ async fn try_consume(
     let feature = deciding.entitled.feature;
     let of = deciding.store(&mut tx, &before, &after).await?;
     tx.commit().await?;
-    cx.app.entitlements.add_usage(&usage);
+    cx.app.entitlements.add_usage_but_of(Some(feature), &usage);
     remembered.set_use(feature, of);
     cx.app.work_added.notify_one();
     Ok(Consumed { checked: answer(after), replayed: false })
 }
 
+/// Begins a transaction that holds the tenant's catalogue still.
+pub(super) async fn begin_sharing(cx: &Cx) -> Result<TenantTx> {
+    let mut tx = cx.app.db.writer().await?;
+    tx.share_catalogs(&[cx.scope]).await?;
+    Ok(tx.into_tenant(cx.scope).await?)
+}
+
 /// The rights by the catalogue that is held still: those that are remembered, or read anew.
-async fn current_rights(tx: &mut TenantTx, remembered: &Remembered, name: &str) -> Result<Arc<Rights>> {
-    let version = catalog_versions::get(tx).await?;
-    let rights = Arc::clone(&remembered.known().rights);
-    if rights.version == version {
-        return Ok(rights);
+pub(super) async fn current_rights(
+    tx: &mut TenantTx,
+    remembered: Option<&Remembered>,
+    name: &str,
+) -> Result<Arc<Rights>> {
+    if let Some(remembered) = remembered {
+        let version = catalog_versions::get(tx).await?;
+        let rights = Arc::clone(&remembered.known().rights);
+        if rights.version == version {
+            return Ok(rights);
+        }
     }
     let customer = customers::get(tx, name).await?;
     Ok(Arc::new(Rights::load(tx, &customer).await?))
@@ -169,23 +182,24 @@ async fn find_known(tx: &mut TenantTx, event: &ParsedEvent) -> Result<bool> {
     }
 }
 
-fn conflict() -> Error {
+pub(super) fn conflict() -> Error {
     let detail = "another event has this id: the stored one stays; consume with an id of its own";
     Error::refused(Code::EventConflict, detail)
 }
 
 impl Deciding<'_> {
-    /// Puts the usage of the feature's meter in the place of what the counter says.
-    async fn measure(&mut self, tx: &mut TenantTx) -> Result<()> {
+    /// Frees holds whose time is over, and puts the usage of the feature's meter in the place of what the counter says.
+    pub(super) async fn read(&mut self, tx: &mut TenantTx) -> Result<()> {
+        self.counter.of.held = feature_holds::expire(tx, &self.counter, self.now).await?;
         if let Some(span) = uses::span(self.rights, &self.entitled, self.now) {
             let used = measure_meters(tx, &[span]).await?.pop().unwrap_or_default();
-            self.counter.of = Use { window_start: span.period.start, used, sliding: SlidingUse::default() };
+            self.counter.of = uses::of_meter(&span, used, self.counter.of.held);
         }
         Ok(())
     }
 
     /// Counts the quantity and says how things stand then.
-    fn take(&mut self, quantity: Decimal) -> Result<Decision> {
+    pub(super) fn take(&mut self, quantity: Decimal) -> Result<Decision> {
         self.entitled.add(&mut self.counter.of, quantity, self.now).map_err(|_| {
             Error::field("/quantity", "too_large", "is too large to be added to what was used")
         })?;
@@ -194,7 +208,12 @@ impl Deciding<'_> {
     }
 
     /// Stores what is used now, and tells of a limit that was reached or is there again.
-    async fn store(mut self, tx: &mut TenantTx, before: &Decision, after: &Decision) -> Result<Use> {
+    pub(super) async fn store(
+        mut self,
+        tx: &mut TenantTx,
+        before: &Decision,
+        after: &Decision,
+    ) -> Result<Use> {
         let was_exhausted = before.is_exhausted();
         let subject = told::Subject { cx: self.cx, counter: &mut self.counter, now: self.now };
         subject.tell(tx, was_exhausted, after).await?;
@@ -204,7 +223,11 @@ impl Deciding<'_> {
 }
 
 /// Makes the usage event that records a consumption.
-fn read_event(input: &Consumption, quantity: Decimal, meter: Option<&Meter>) -> Result<ParsedEvent> {
+pub(super) fn read_event(
+    input: &Consumption,
+    quantity: Decimal,
+    meter: Option<&Meter>,
+) -> Result<ParsedEvent> {
     let mut properties: BTreeMap<String, Box<RawValue>> = match &input.properties {
         None => BTreeMap::new(),
         Some(sent) => serde_json::from_str(sent.get())
@@ -266,7 +289,7 @@ fn text(text: &str) -> Result<Box<RawValue>> {
 }
 
 /// Records the event. One that the meter of the feature would not count is refused.
-async fn record(
+pub(super) async fn record(
     cx: &Cx,
     tx: TenantTx,
     single: Single,

@@ -81,7 +81,7 @@ pub(super) struct Known {
     pub(super) generation: u64,
     /// The wall clock before it was read.
     pub(super) as_of: Timestamp,
-    /// Whether usage came since that only the database can add.
+    /// Whether usage or holds came since that only the database can add.
     outdated: bool,
     /// Counts what was added since the start, so that a reader notices what it missed.
     pub(super) additions: u64,
@@ -121,13 +121,26 @@ impl Entitlements {
 
     /// Notes usage that this instance committed.
     pub(crate) fn add_usage(&self, usage: &[NewUsage]) {
+        self.add_usage_but_of(None, usage);
+    }
+
+    /// Notes usage that this instance committed, but for a feature whose use is noted as it is then: added to a use that
+    /// has it already, it would count twice.
+    pub(super) fn add_usage_but_of(&self, noted: Option<FeatureId>, usage: &[NewUsage]) {
         if read(&self.scopes).is_empty() {
             return;
         }
         for new in usage {
             if let Some(remembered) = self.find(new.scope, new.customer) {
-                remembered.add_usage(new);
+                remembered.add_usage(noted, new);
             }
+        }
+    }
+
+    /// Notes that this instance committed corrections of what customers used: only the database can say what is left.
+    pub(crate) fn note_corrected(&self, scope: Scope, customers: impl IntoIterator<Item = CustomerId>) {
+        for remembered in customers.into_iter().filter_map(|customer| self.find(scope, customer)) {
+            remembered.note_changed();
         }
     }
 
@@ -163,8 +176,22 @@ impl ScopeMemory {
         (*generation == self.generation()).then(|| Arc::clone(remembered))
     }
 
-    /// Remembers what was read of a customer, under the name by which it was asked for.
-    pub(super) fn remember(&self, scope: Scope, name: &str, known: Known) -> Arc<Remembered> {
+    /// Counts what was added to the customer of a name, if it is remembered, for [`Self::remember`].
+    pub(super) fn additions(&self, name: &str) -> Option<u64> {
+        let remembered = Arc::clone(&read(&self.names).get(name)?.1);
+        let additions = remembered.known().additions;
+        Some(additions)
+    }
+
+    /// Remembers what was read of a customer, under the name by which it was asked for. `additions` are those before it was
+    /// read; if they are not known, what others noted meanwhile may be missing in it.
+    pub(super) fn remember(
+        &self,
+        scope: Scope,
+        name: &str,
+        known: Known,
+        additions: Option<u64>,
+    ) -> Arc<Remembered> {
         let (customer, generation) = (known.rights.customer, known.generation);
         let mut customers = write(&self.customers);
         if customers.len() >= CUSTOMERS_MAX {
@@ -172,7 +199,6 @@ impl ScopeMemory {
             write(&self.names).clear();
         }
         let remembered = if let Some(remembered) = customers.get(&customer) {
-            let additions = remembered.known().additions;
             remembered.replace(known, additions);
             Arc::clone(remembered)
         } else {
@@ -232,12 +258,12 @@ impl Remembered {
     }
 
     /// Takes what was read. Of what was added while it was read, what is missing in it is kept.
-    pub(super) fn replace(&self, mut read: Known, additions_before: u64) {
+    pub(super) fn replace(&self, mut read: Known, additions_before: Option<u64>) {
         let mut current = self.known();
-        if current.additions != additions_before {
+        if Some(current.additions) != additions_before {
             for (feature, of) in &mut read.uses {
                 if let Some(known) = current.uses.get(feature).filter(|known| is_ahead(known, of)) {
-                    *of = known.clone();
+                    *of = Use { held: of.held, ..known.clone() };
                 }
             }
             read.outdated = current.outdated;
@@ -276,14 +302,21 @@ impl Remembered {
         }
     }
 
+    /// Notes that this instance changed a hold, or corrected what was used: whoever asks next reads how it stands.
+    pub(super) fn note_changed(&self) {
+        let mut known = self.known();
+        known.additions += 1;
+        known.outdated = true;
+    }
+
     /// Notes usage of a meter that this instance committed. Without an amount that is simply added, only the database can
     /// say what it comes to.
-    fn add_usage(&self, new: &NewUsage) {
+    fn add_usage(&self, noted: Option<FeatureId>, new: &NewUsage) {
         let mut known = self.known();
         known.additions += 1;
         let rights = Arc::clone(&known.rights);
         for (code, grants) in rights.subscriptions.iter().flat_map(|it| &it.grants) {
-            if grants.meter != Some(new.meter) {
+            if grants.meter != Some(new.meter) || noted == Some(grants.feature) {
                 continue;
             }
             let window = entitled(&rights.subscriptions, code, new.at)

@@ -54,12 +54,13 @@ pub(super) async fn find(cx: &Cx, name: &str) -> Result<Arc<Remembered>> {
 
 async fn read_by_name(cx: &Cx, memory: &ScopeMemory, name: &str) -> Result<Arc<Remembered>> {
     let (generation, as_of) = (memory.generation(), cx.app.now());
+    let additions = memory.additions(name);
     let mut tx = cx.begin().await?;
     let customer = customers::get(&mut tx, name).await?;
     let rights = Rights::load(&mut tx, &customer).await?;
     let uses = uses::load(&mut tx, &rights, rights.tenant_now(as_of)).await?;
     let known = Known::new(Arc::new(rights), uses, generation, as_of);
-    Ok(memory.remember(cx.scope, name, known))
+    Ok(memory.remember(cx.scope, name, known, additions))
 }
 
 /// Reads again what was used; the rights are those of the same catalogue.
@@ -71,7 +72,7 @@ async fn read_uses(cx: &Cx, remembered: &Remembered) -> Result<()> {
     };
     let mut tx = cx.begin().await?;
     let uses = uses::load(&mut tx, &rights, rights.tenant_now(as_of)).await?;
-    remembered.replace(Known::new(rights, uses, generation, as_of), additions);
+    remembered.replace(Known::new(rights, uses, generation, as_of), Some(additions));
     Ok(())
 }
 

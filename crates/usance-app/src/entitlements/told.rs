@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use usance_core::{
     decimal::decimal_text,
-    entitlement::{Decision, SlidingUse, Use, decide, entitled},
+    entitlement::{Decision, decide, entitled},
     ids::{CustomerId, EntitlementCounterId},
 };
 use usance_db::{
@@ -80,7 +80,7 @@ pub(crate) async fn restore(
     let Ok(entitled) = entitled(&rights.subscriptions, &counter.feature_code, now) else { return Ok(()) };
     if let Some(span) = uses::span(&rights, &entitled, now) {
         let used = measure_meters(tx, &[span]).await?.pop().unwrap_or_default();
-        counter.of = Use { window_start: span.period.start, used, sliding: SlidingUse::default() };
+        counter.of = uses::of_meter(&span, used, counter.of.held);
     }
     let decision = decide(&entitled, &counter.of, rust_decimal::Decimal::ONE, now);
     let subject = Subject { cx, counter: &mut counter, now };

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
+use rust_decimal::Decimal;
 use usance_core::{
     entitlement::{Entitled, SlidingUse, Use, entitled},
     ids::FeatureId,
@@ -20,7 +21,7 @@ pub(super) type Uses = HashMap<FeatureId, Use>;
 
 /// Reads what a customer used of every feature that is granted at an instant.
 pub(super) async fn load(tx: &mut TenantTx, rights: &Rights, now: Timestamp) -> Result<Uses> {
-    let counters = entitlement_counters::list(tx, rights.customer).await?;
+    let counters = entitlement_counters::list(tx, rights.customer, now).await?;
     let mut uses: Uses = counters.into_iter().map(|counter| (counter.feature_id, counter.of)).collect();
     let features: BTreeSet<&String> = rights.subscriptions.iter().flat_map(|it| it.grants.keys()).collect();
     let granted: Vec<Entitled> = features
@@ -34,8 +35,8 @@ pub(super) async fn load(tx: &mut TenantTx, rights: &Rights, now: Timestamp) -> 
     }
     let spans: Vec<MeterSpan<'_>> = metered.iter().map(|(_, span)| *span).collect();
     for ((entitled, span), used) in metered.iter().zip(measure_meters(tx, &spans).await?) {
-        let of = Use { window_start: span.period.start, used, sliding: SlidingUse::default() };
-        uses.insert(entitled.feature, of);
+        let held = uses.get(&entitled.feature).map_or(Decimal::ZERO, |of| of.held);
+        uses.insert(entitled.feature, of_meter(span, used, held));
     }
     Ok(uses)
 }
@@ -44,4 +45,9 @@ pub(super) async fn load(tx: &mut TenantTx, rights: &Rights, now: Timestamp) -> 
 pub(super) fn span<'a>(rights: &'a Rights, entitled: &Entitled, now: Timestamp) -> Option<MeterSpan<'a>> {
     let meter = rights.meters.get(&entitled.meter?)?;
     Some(MeterSpan { customer: rights.customer, meter, period: entitled.window(now)? })
+}
+
+/// What is used of a feature by its meter, and held besides.
+pub(super) fn of_meter(span: &MeterSpan<'_>, used: Decimal, held: Decimal) -> Use {
+    Use { window_start: span.period.start, used, sliding: SlidingUse::default(), held }
 }

@@ -27,14 +27,22 @@ impl Replays {
     }
 }
 
-/// Claims the keys of the sorted entries. Returns which entries are new; the receipts of the others say why they are not. A
-/// replay that was not expected fails the transaction.
-pub(super) async fn claim(
+/// What is known of keys before events are stored.
+pub(super) struct Claim<'a> {
+    /// Which entries are new.
+    pub(super) fresh: Vec<bool>,
+    /// Keys that are still to be claimed. One that somebody has then fails the transaction.
+    pub(super) unclaimed: KeyColumns<'a>,
+}
+
+/// Claims the keys of the sorted entries, or leaves them to be claimed with their events where no replay is expected. The
+/// receipts of the entries that are not new say why.
+pub(super) async fn claim<'a>(
     tx: &mut WriterTx,
     replays: &mut Replays,
-    entries: &[Entry<'_>],
+    entries: &[Entry<'a>],
     receipts: &mut [Vec<Receipt>],
-) -> Result<Vec<bool>, DbError> {
+) -> Result<Claim<'a>, DbError> {
     let mut keys = KeyColumns::default();
     let mut wanted = 0_u64;
     for (index, entry) in entries.iter().enumerate() {
@@ -48,22 +56,17 @@ pub(super) async fn claim(
             wanted += 1;
         }
     }
-    if wanted == 0 {
-        return Ok(Vec::new());
+    if wanted == 0 || replays.careful == 0 {
+        return Ok(Claim { fresh: compare(&HashMap::new(), entries, receipts), unclaimed: keys });
     }
-    let known = if replays.careful == 0 {
-        ingest::claim_fresh_keys(tx, &keys).await?;
+    replays.careful -= 1;
+    let known = if ingest::claim_keys(tx, &keys).await? == wanted {
         HashMap::new()
     } else {
-        replays.careful -= 1;
-        if ingest::claim_keys(tx, &keys).await? == wanted {
-            HashMap::new()
-        } else {
-            replays.expect();
-            find_known(tx, &keys).await?
-        }
+        replays.expect();
+        find_known(tx, &keys).await?
     };
-    Ok(compare(&known, entries, receipts))
+    Ok(Claim { fresh: compare(&known, entries, receipts), unclaimed: KeyColumns::default() })
 }
 
 /// Tells which entries are new, and notes in the receipts what the others are.

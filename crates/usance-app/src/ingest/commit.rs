@@ -6,13 +6,10 @@ use std::{
 };
 
 use jiff::Timestamp;
-use usance_core::{
-    ids::CustomerId,
-    metering::{Point, RejectReason, UnbilledReason, bucket_start, is_future},
-};
+use usance_core::metering::{Point, RejectReason, UnbilledReason, bucket_start, is_future};
 use usance_db::{
     DbError, Scope, WriterTx,
-    ingest::{self, EventColumns, EventRow, UnbilledRow},
+    ingest::{self, EventColumns, EventRow, KeyColumns, UnbilledRow},
     late_usage::LateStretch,
     usage_folds::BucketKey,
 };
@@ -21,8 +18,8 @@ use uuid::Uuid;
 use crate::{App, entitlements::NewUsage};
 
 use super::{
-    EventStatus, Incoming, ParsedEvent, Receipt, Submission,
-    claim::{Replays, claim, recognise_rejected},
+    EventStatus, Incoming, ParsedEvent, Receipt, Submission, Unmeasured,
+    claim::{Claim, Replays, claim, recognise_rejected},
     folds::Folds,
     late::{self, Candidate},
     resolve::{Images, Names, Resolved, Unresolved},
@@ -82,10 +79,10 @@ enum Verdict {
 
 impl Verdict {
     /// Counts an event that no meter measures, if something else does.
-    fn or_unmeasured(self, customer: Option<CustomerId>) -> Self {
-        match (self, customer) {
-            (Self::Unbilled(UnbilledReason::UnknownMeter), Some(customer)) => {
-                Self::Counted(Resolved::unmeasured(customer))
+    fn or_unmeasured(self, unmeasured: Option<Unmeasured>) -> Self {
+        match (self, unmeasured) {
+            (Self::Unbilled(UnbilledReason::UnknownMeter), Some(unmeasured)) => {
+                Self::Counted(Resolved::unmeasured(unmeasured.customer))
             }
             (verdict, _) => verdict,
         }
@@ -121,19 +118,20 @@ pub(super) async fn write(
 ) -> Result<(Vec<Vec<Receipt>>, Vec<NewUsage>), DbError> {
     let Memory { images, known_months, replays } = memory;
     let names = names(batch);
-    tx.share_catalogs(names.keys().copied()).await?;
+    let scopes: Vec<Scope> = names.keys().copied().collect();
+    let versions = tx.share_catalogs(&scopes).await?;
     // Under the lock, so that it lies on the same side of every change of the catalogue as what is resolved below.
     let received_at = app.now();
-    images.refresh(tx, &names).await?;
+    images.refresh(tx, &names, &versions).await?;
     let (mut receipts, mut entries) = resolve(images, batch, received_at);
     recognise_rejected(tx, batch, &mut receipts).await?;
     find_late(tx, &mut entries, &mut receipts).await?;
     // One order of locking for all writers. Of two events with one id, the first one sent comes first.
     entries.sort_by_key(|entry| (entry.key(), entry.place));
-    let claimed = claim(tx, replays, &entries, &mut receipts).await?;
+    let Claim { fresh, unclaimed } = claim(tx, replays, &entries, &mut receipts).await?;
     let fresh: Vec<&Entry<'_>> =
-        entries.iter().zip(claimed).filter_map(|(entry, claimed)| claimed.then_some(entry)).collect();
-    store(tx, known_months, &fresh, received_at).await?;
+        entries.iter().zip(fresh).filter_map(|(entry, is_fresh)| is_fresh.then_some(entry)).collect();
+    store(tx, known_months, &unclaimed, &fresh, received_at).await?;
     mark_late(tx, images, &fresh, received_at).await?;
     let usage = fresh.iter().flat_map(|entry| new_usage(entry)).collect();
     Ok((receipts, usage))
@@ -225,12 +223,15 @@ fn resolve<'a>(
     let mut entries = Vec::new();
     for (request, submission) in batch.iter().enumerate() {
         let scope = submission.scope;
-        let test_clock = images.test_clock(scope);
+        let tenant_now = images.test_clock(scope).unwrap_or(received_at);
+        // What an event records was counted at an instant already.
+        let instant = submission.unmeasured.map_or(tenant_now, |unmeasured| unmeasured.at);
+        let now = Now { received_at, tenant_now, instant };
         let mut of_request = Vec::with_capacity(submission.events.len());
         for (index, incoming) in submission.events.iter().enumerate() {
             let receipt = match incoming {
                 Incoming::Rejected { reason, .. } => rejected(*reason),
-                Incoming::Event(event) => match admit(images, scope, event, test_clock, received_at) {
+                Incoming::Event(event) => match admit(images, scope, event, now) {
                     Err(reason) => rejected(reason),
                     Ok((occurred_at, verdict)) => {
                         let verdict = verdict.or_unmeasured(submission.unmeasured);
@@ -249,16 +250,19 @@ fn resolve<'a>(
 
 type Admitted = (Timestamp, Verdict);
 
-fn admit(
-    images: &Images,
-    scope: Scope,
-    event: &ParsedEvent,
-    test_clock: Option<Timestamp>,
+/// What time it is when events are admitted.
+#[derive(Clone, Copy)]
+struct Now {
+    /// By the wall clock.
     received_at: Timestamp,
-) -> Result<Admitted, RejectReason> {
-    let tenant_now = test_clock.unwrap_or(received_at);
-    let occurred_at = event.time.unwrap_or(tenant_now);
-    if is_future(occurred_at, received_at, tenant_now) {
+    tenant_now: Timestamp,
+    /// When an event happened that does not say so.
+    instant: Timestamp,
+}
+
+fn admit(images: &Images, scope: Scope, event: &ParsedEvent, now: Now) -> Result<Admitted, RejectReason> {
+    let occurred_at = event.time.unwrap_or(now.instant);
+    if is_future(occurred_at, now.received_at, now.tenant_now) {
         return Err(RejectReason::FutureTime);
     }
     let names = Names {
@@ -293,6 +297,7 @@ fn receipt_of(verdict: &Verdict) -> Receipt {
 async fn store(
     tx: &mut WriterTx,
     known_months: &mut HashSet<Month>,
+    unclaimed: &KeyColumns<'_>,
     entries: &[&Entry<'_>],
     received_at: Timestamp,
 ) -> Result<(), DbError> {
@@ -332,10 +337,11 @@ async fn store(
             }),
         }
     }
+    count(tx, known_months, unclaimed, counted, received_at).await?;
     if !unbilled.is_empty() {
         ingest::insert_unbilled(tx, &unbilled, received_at).await?;
     }
-    count(tx, known_months, counted, received_at).await
+    Ok(())
 }
 
 /// An event that is stored and counted.
@@ -348,16 +354,17 @@ pub(super) struct Counted<'a> {
 /// Year and month of a partition.
 pub(super) type Month = (i16, i8);
 
-/// Stores events whose keys are claimed, and adds them to their aggregates. `known_months` are those whose partitions are
-/// known to be there.
+/// Claims keys that are not claimed yet, stores events, and adds them to their aggregates. `known_months` are those whose
+/// partitions are known to be there.
 pub(super) async fn count(
     tx: &mut WriterTx,
     known_months: &mut HashSet<Month>,
+    unclaimed: &KeyColumns<'_>,
     mut events: Vec<Counted<'_>>,
     received_at: Timestamp,
 ) -> Result<(), DbError> {
     if events.is_empty() {
-        return Ok(());
+        return if unclaimed.is_empty() { Ok(()) } else { ingest::claim_fresh_keys(tx, unclaimed).await };
     }
     events.sort_by_key(|counted| (counted.scope, counted.resolved.customer, counted.event.occurred_at));
     let mut folds = Folds::default();
@@ -374,7 +381,7 @@ pub(super) async fn count(
             ingest::ensure_partition(tx, at).await?;
         }
     }
-    ingest::insert_events(tx, &columns, received_at).await?;
+    ingest::insert_events(tx, unclaimed, &columns, received_at).await?;
     folds.store(tx).await
 }
 

@@ -17,8 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Queue, Submission};
 
-/// Transactions of few events that run beside each other: one on the processor, one on the disk.
-const SMALL_TRANSACTIONS: usize = 2;
+/// Transactions of few events that run beside each other. Of two, each is half as large, and what a transaction costs whatever
+/// it holds is most of what it costs; what comes meanwhile is read and gathered.
+const SMALL_TRANSACTIONS: usize = 1;
 /// Events that are worth a transaction of their own however many run.
 const LARGE_EVENTS: usize = 1_000;
 /// How long a writer waits for as many requests as came the last time.

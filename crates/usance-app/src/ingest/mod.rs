@@ -21,17 +21,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use usance_core::{
-    ids::CustomerId,
-    metering::{EventIdentity, Properties, RejectReason, UnbilledReason},
-};
+use usance_core::metering::{EventIdentity, Properties, RejectReason, UnbilledReason};
 use usance_db::Scope;
 
 pub use corrections::{Amendment, EventChange, EventCorrection, correct};
 pub(crate) use corrections::{Corrected, CorrectionFault, Occasion, make, undo};
 pub(crate) use parse::parse;
 pub use parse::{Body, BodyKind};
-pub(crate) use single::Single;
+pub(crate) use single::{Single, Unmeasured};
 pub use unbilled::rate_unbilled;
 pub use writer::spawn_writers;
 
@@ -144,8 +141,8 @@ pub struct Receipt {
 struct Submission {
     scope: Scope,
     events: Vec<Incoming>,
-    /// The customer of the events, if they count also where no meter measures them.
-    unmeasured: Option<CustomerId>,
+    /// What the events count for where no meter measures them.
+    unmeasured: Option<Unmeasured>,
     reply: oneshot::Sender<Result<Vec<Receipt>>>,
     _room: Room,
 }

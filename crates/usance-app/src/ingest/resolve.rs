@@ -11,7 +11,7 @@ use usance_core::{
     },
 };
 use usance_db::{
-    DbError, Scope, WriterTx, catalog_versions,
+    DbError, Scope, WriterTx,
     ingest::{self, EventCustomer, EventPrice},
 };
 
@@ -114,9 +114,9 @@ impl Images {
         &mut self,
         tx: &mut WriterTx,
         names: &HashMap<Scope, Vec<&str>>,
+        versions: &[(Scope, i64)],
     ) -> Result<(), DbError> {
-        let scopes: Vec<Scope> = names.keys().copied().collect();
-        let versions: HashMap<Scope, i64> = catalog_versions::read(tx, &scopes).await?.into_iter().collect();
+        let versions: HashMap<Scope, i64> = versions.iter().copied().collect();
         // All or nothing, so that every name of this batch is either remembered or looked up below.
         let remembered: usize = self.0.values().map(|image| image.customers.len()).sum();
         if self.0.len() > IMAGES_MAX || remembered > CUSTOMERS_MAX {
@@ -156,6 +156,11 @@ impl Images {
     /// The test clock of a tenant, if it runs on one.
     pub(super) fn test_clock(&self, scope: Scope) -> Option<Timestamp> {
         self.0.get(&scope).and_then(|image| image.test_clock)
+    }
+
+    /// The customer of a name that was refreshed, if there is one.
+    pub(super) fn find_customer(&self, scope: Scope, name: &str) -> Option<CustomerId> {
+        Some(self.0.get(&scope)?.customers.get(name)?.id)
     }
 
     /// Says what an event at this time counts for.

@@ -2,12 +2,13 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use jiff::Timestamp;
 use tokio::sync::oneshot;
-use usance_core::ids::CustomerId;
-use usance_db::{Scope, WriterTx};
+use usance_core::ids::{CustomerId, FeatureId};
+use usance_db::{Scope, WriterTx, consumptions};
 
 use super::{
-    Incoming, Ingest, ParsedEvent, Receipt, Submission,
+    EventStatus, Incoming, Ingest, ParsedEvent, Receipt, Submission,
     commit::{self, Memory},
     resolve::Images,
 };
@@ -28,12 +29,22 @@ pub(super) struct SpareImages(Mutex<Vec<Images>>);
 pub(crate) struct Single {
     pub(crate) scope: Scope,
     pub(crate) event: ParsedEvent,
-    /// Its customer, if it is kept although no meter measures it: something else than a meter counts it.
-    pub(crate) unmeasured: Option<CustomerId>,
+    /// What counts it, if it is kept although no meter measures it.
+    pub(crate) unmeasured: Option<Unmeasured>,
+}
+
+/// Something else than a meter that counts an event.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unmeasured {
+    pub(crate) customer: CustomerId,
+    /// What the customer consumed, if a counter counts it.
+    pub(crate) feature: Option<FeatureId>,
+    /// When that was decided. The event has this time too, so that a correction finds the window that counts it.
+    pub(crate) at: Timestamp,
 }
 
 impl Ingest {
-    /// Stores an event in a transaction that is going on, and says what it means to meters.
+    /// Stores an event in a transaction that is going on, notes what else counts it, and says what it means to meters.
     pub(crate) async fn store_single(
         &self,
         app: &App,
@@ -43,6 +54,8 @@ impl Ingest {
         let bytes = single.event.properties.canonical().len();
         let mut room = self.open_room(bytes)?;
         room.grow(bytes)?;
+        let (scope, unmeasured) = (single.scope, single.unmeasured);
+        let origin = single.event.identity.id_hash;
         let batch = [Submission {
             scope: single.scope,
             events: vec![Incoming::Event(Box::new(single.event))],
@@ -54,7 +67,13 @@ impl Ingest {
         let (receipts, usage) = commit::write(app, tx, &mut memory, &batch).await?;
         self.spare_images.give_back(memory.into_images());
         let receipt = receipts.into_iter().flatten().next();
-        Ok((receipt.ok_or(Error::Internal("an event has no receipt"))?, usage))
+        let receipt = receipt.ok_or(Error::Internal("an event has no receipt"))?;
+        if let (Some(feature), EventStatus::Accepted | EventStatus::Unbilled(_)) =
+            (unmeasured.and_then(|it| it.feature), receipt.status)
+        {
+            consumptions::insert(tx, scope, origin, feature).await?;
+        }
+        Ok((receipt, usage))
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use usance_core::metering::{Properties, UnbilledReason};
 use usance_db::{
     DbError, Scope, WriterTx,
-    ingest::{self, EventRow, UnbilledRow},
+    ingest::{self, EventRow, KeyColumns, UnbilledRow},
     late_usage::LateStretch,
 };
 use uuid::Uuid;
@@ -40,13 +40,12 @@ async fn rate_some(
     scope: Scope,
     after: Option<Uuid>,
 ) -> std::result::Result<Option<Uuid>, DbError> {
-    tx.share_catalogs([scope].into_iter()).await?;
+    let versions = tx.share_catalogs(&[scope]).await?;
     let rows = ingest::lock_unbilled(tx, scope, after, EVENTS_PER_TRANSACTION).await?;
     let Some(last) = rows.last().map(|row| row.id_hash) else { return Ok(None) };
     let mut images = Images::default();
-    images
-        .refresh(tx, &HashMap::from([(scope, rows.iter().map(|row| row.customer.as_str()).collect())]))
-        .await?;
+    let names = HashMap::from([(scope, rows.iter().map(|row| row.customer.as_str()).collect())]);
+    images.refresh(tx, &names, &versions).await?;
     let verdicts: Vec<_> = rows.iter().map(|row| resolve(&images, scope, row)).collect();
     let (mut candidates, mut indices) = (Vec::new(), Vec::new());
     for (index, (row, verdict)) in rows.iter().zip(&verdicts).enumerate() {
@@ -81,7 +80,7 @@ async fn rate_some(
     ingest::delete_unbilled(tx, scope, &id_hashes).await?;
     let counted =
         resolved.iter().map(|(row, verdict)| Counted { scope, resolved: verdict, event: event_row(row) });
-    count(tx, &mut HashSet::new(), counted.collect(), app.now()).await?;
+    count(tx, &mut HashSet::new(), &KeyColumns::default(), counted.collect(), app.now()).await?;
     late::mark(tx, &marks).await?;
     Ok(Some(last))
 }

@@ -375,15 +375,16 @@ impl<'a> Books<'a> {
         self.events.push((event, data));
     }
 
-    /// Writes everything.
-    pub(crate) async fn save(mut self, tx: &mut TenantTx) -> Result<()> {
+    /// Writes everything. Returns whether work is due now that was not before.
+    pub(crate) async fn save(mut self, tx: &mut TenantTx) -> Result<bool> {
         for open in self.open.values_mut() {
             open.wallet.usage_exact = open.book.usage.exact;
             open.wallet.usage_debited_minor = open.book.usage.debited;
         }
         let (cx, now) = (self.cx, self.now);
+        let mut is_due = false;
         for open in self.open.values_mut().filter(|open| open.changed) {
-            recharge::plan(cx, tx, &mut open.wallet, open.book.balance, now).await?;
+            is_due |= recharge::plan(cx, tx, &mut open.wallet, open.book.balance, now).await?;
         }
         let left_of = self.left_now();
         for grant in &mut self.grants {
@@ -415,7 +416,7 @@ impl<'a> Books<'a> {
             outbox::insert_many(tx, &events, cx.now).await?;
         }
         ledger::post(tx, self.transfers);
-        Ok(())
+        Ok(is_due)
     }
 
     fn left_now(&self) -> HashMap<WalletGrantId, i64> {

@@ -29,6 +29,7 @@ use crate::{
 
 use books::{Books, Cause};
 use operations::too_large;
+pub(crate) use operations::{later, not_open};
 
 pub use operations::{Command, Debited, Operation, Outcome};
 pub use top_ups::create as top_up;
@@ -111,7 +112,7 @@ pub async fn get(cx: &Cx, tx: &mut TenantTx, id: WalletId) -> Result<WalletNow> 
     let mut accounts = wallet_books::list_accounts(tx, &[id]).await?;
     let account = accounts.remove(&id).ok_or(Error::Internal("a wallet has no ledger account"))?;
     let grants = wallet_books::list_grants(tx, &[id]).await?;
-    let (held, _) = holds::reserved(tx, AccountCode::Wallet.as_str(), id.uuid(), as_of).await?;
+    let held = holds::reserved(tx, AccountCode::Wallet.as_str(), id.uuid(), as_of).await?;
     let account = WalletAccount { held, ..account };
     Books::describe(wallet, account, grants, as_of)
 }
@@ -406,7 +407,7 @@ pub(crate) async fn sweep(cx: &Cx, id: WalletId) -> Result<()> {
     let books = Books::open(cx, &mut tx, &[id]).await?;
     let now = books.now;
     books.save(&mut tx).await?;
-    let (_, hold) = holds::reserved(&mut tx, AccountCode::Wallet.as_str(), id.uuid(), now).await?;
+    let hold = holds::find_next_expiry(&mut tx, AccountCode::Wallet.as_str(), id.uuid(), now).await?;
     let grants = wallet_books::list_grants(&mut tx, &[id]).await?;
     let grant = grants.iter().filter_map(|grant| grant.expires_at).filter(|at| *at > now).min();
     if let Some(next) = [hold, grant].into_iter().flatten().min() {
@@ -420,7 +421,8 @@ pub(crate) async fn resolve_top_up(cx: &Cx, id: TopUpId) -> Result<()> {
     top_ups::resolve(cx, id).await
 }
 
-fn read_time(faults: &mut Faults, seconds: Option<i64>) -> SignedDuration {
+/// For how long a hold reserves.
+pub(crate) fn read_time(faults: &mut Faults, seconds: Option<i64>) -> SignedDuration {
     let seconds = seconds.unwrap_or(HOLD_SECONDS_DEFAULT);
     if !(1..=HOLD_SECONDS_MAX).contains(&seconds) {
         let detail = format!("must be 1 to {HOLD_SECONDS_MAX}, which is 30 days");
@@ -429,7 +431,8 @@ fn read_time(faults: &mut Faults, seconds: Option<i64>) -> SignedDuration {
     SignedDuration::from_secs(seconds.clamp(1, HOLD_SECONDS_MAX))
 }
 
-fn check_reference(faults: &mut Faults, id: &str) {
+/// The tenant's own name for a debit or hold.
+pub(crate) fn check_reference(faults: &mut Faults, id: &str) {
     if id.is_empty() || id.len() > REFERENCE_LENGTH_MAX || id.chars().any(char::is_control) {
         faults.add("/id", "invalid", "must have 1 to 255 bytes and no control characters");
     }

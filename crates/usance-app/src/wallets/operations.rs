@@ -275,7 +275,7 @@ fn resolve(
     books: &mut Books<'_>,
     wallet: WalletId,
     id: HoldId,
-    command: HoldCommand,
+    command: HoldCommand<i64>,
     operation: &Operation,
 ) -> std::result::Result<Outcome, Stop> {
     let now = books.now;
@@ -323,18 +323,10 @@ fn resolve(
     Ok(Outcome::Held(resolved))
 }
 
-fn refuse_hold(error: HoldError, hold: &Hold) -> Error {
+fn refuse_hold(error: HoldError<i64>, hold: &Hold) -> Error {
     match error {
         HoldError::NotOpen(status) => {
-            let detail = match status {
-                HoldStatus::Expired => {
-                    "the time of the hold is over, and what it reserved is free: what was used is recorded by a debit with already_used".to_owned()
-                }
-                HoldStatus::Open | HoldStatus::Settled | HoldStatus::Released => {
-                    format!("the hold is {} already", status.as_str())
-                }
-            };
-            Refusal::new(Code::HoldNotOpen, detail).with("hold_status", status.as_str()).into()
+            not_open(status, "what was used is recorded by a debit with already_used")
         }
         HoldError::AboveHeld { held } => Error::field(
             "/amount",
@@ -347,11 +339,24 @@ fn refuse_hold(error: HoldError, hold: &Hold) -> Error {
     }
 }
 
+/// The refusal of a hold that is resolved; `used_late` says what to do with what was used after its time.
+pub(crate) fn not_open(status: HoldStatus, used_late: &str) -> Error {
+    let detail = match status {
+        HoldStatus::Expired => {
+            format!("the time of the hold is over, and what it reserved is free: {used_late}")
+        }
+        HoldStatus::Open | HoldStatus::Settled | HoldStatus::Released => {
+            format!("the hold is {} already", status.as_str())
+        }
+    };
+    Refusal::new(Code::HoldNotOpen, detail).with("hold_status", status.as_str()).into()
+}
+
 pub(super) fn too_large() -> Error {
     Error::field("/amount", "too_large", "the balance would be larger than can be stored")
 }
 
-fn later(now: Timestamp, time: SignedDuration) -> Result<Timestamp> {
+pub(crate) fn later(now: Timestamp, time: SignedDuration) -> Result<Timestamp> {
     now.checked_add(time).map_err(|_| Error::Internal("time ends"))
 }
 

@@ -14,33 +14,33 @@ use crate::{
     work,
 };
 
-/// Plans a top-up if the wallet, which is locked, has fallen below its threshold. Without a payment method, or when the
-/// month's cap is reached, the next change of the balance looks again.
+/// Plans a top-up, due at once, if the wallet, which is locked, has fallen below its threshold, and says whether it did.
+/// Without a payment method, or when the month's cap is reached, the next change of the balance looks again.
 pub(super) async fn plan(
     cx: &Cx,
     tx: &mut TenantTx,
     wallet: &mut Wallet,
     balance: i64,
     now: Timestamp,
-) -> Result<()> {
+) -> Result<bool> {
     let (Some(below), Some(amount)) = (wallet.recharge_below_minor, wallet.recharge_minor) else {
-        return Ok(());
+        return Ok(false);
     };
     if !wallet.recharge_armed || balance >= below {
-        return Ok(());
+        return Ok(false);
     }
     if !wallet_top_ups::list_recharging(tx, &[wallet.id]).await?.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     if let Some(cap) = wallet.recharge_month_minor {
         let spent = wallet_top_ups::sum_automatic_since(tx, wallet.id, month_start(now)?).await?;
         if spent.saturating_add(amount) > cap {
-            return Ok(());
+            return Ok(false);
         }
     }
     let newest = PageRequest { limit: 1, after: None };
     let methods = payment_methods::list(tx, wallet.customer_id, newest).await?;
-    let Some(method) = methods.items.into_iter().next() else { return Ok(()) };
+    let Some(method) = methods.items.into_iter().next() else { return Ok(false) };
     let top_up = TopUp {
         id: TopUpId::from_uuid(cx.app.ids.next()),
         wallet_id: wallet.id,
@@ -59,7 +59,7 @@ pub(super) async fn plan(
     wallet_top_ups::insert(tx, &top_up, cx.now).await?;
     work::schedule(tx, work::Kind::ChargeTopUp, top_up.id.uuid(), now).await?;
     wallet.recharge_armed = false;
-    Ok(())
+    Ok(true)
 }
 
 /// The first instant of the calendar month in UTC.

@@ -173,37 +173,60 @@ async fn commit(app: &App, scope: Scope, operations: &[&Operation]) -> Result<Ve
     let cx = Cx::of_work(app, scope);
     let mut tx = cx.begin().await?;
     let wallets = find_wallets(&mut tx, operations).await?;
+    if wallets.iter().all(Option::is_none) {
+        return Ok(operations.iter().map(|_| Err(Error::not_found("hold"))).collect());
+    }
     let mut ids: Vec<WalletId> = wallets.iter().flatten().copied().collect();
     ids.sort_unstable();
     ids.dedup();
     let mut books = Books::open(&cx, &mut tx, &ids).await?;
     let before = list_before(&mut tx, operations, &wallets).await?;
     bring_holds(&mut tx, &mut books, operations, &before).await?;
+    let mut names = Names {
+        before: before.iter().map(|kept| ((kept.wallet_id, kept.reference.as_str()), kept)).collect(),
+        made: HashMap::new(),
+    };
     let mut outcomes = Vec::with_capacity(operations.len());
     for (operation, wallet) in operations.iter().zip(wallets) {
-        outcomes.push(run_one(&cx, &mut books, operation, wallet, &before));
+        outcomes.push(run_one(&cx, &mut books, operation, wallet, &mut names));
     }
-    books.save(&mut tx).await?;
+    let is_due = books.save(&mut tx).await?;
     tx.commit().await?;
-    if outcomes.iter().any(Result::is_ok) {
+    // Sweeps are for later, and a worker that looks after every batch would take the time of the next one.
+    if is_due {
         app.work_added.notify_one();
     }
     Ok(outcomes)
 }
 
-fn run_one(
+/// What happened under the names of operations.
+struct Names<'a> {
+    /// In earlier batches.
+    before: HashMap<(WalletId, &'a str), &'a WalletOperation>,
+    /// In this one, by the place among the operations of the books.
+    made: HashMap<(WalletId, &'a str), usize>,
+}
+
+fn run_one<'a>(
     cx: &Cx,
     books: &mut Books<'_>,
-    operation: &Operation,
+    operation: &'a Operation,
     wallet: Option<WalletId>,
-    before: &[WalletOperation],
+    names: &mut Names<'a>,
 ) -> Result<Outcome> {
     let Some(wallet) = wallet else { return Err(Error::not_found("hold")) };
-    let same = |kept: &&WalletOperation| {
-        kept.wallet_id == wallet && Some(&kept.reference) == operation.reference.as_ref()
+    let Some(reference) = &operation.reference else {
+        return operations::run(cx, books, wallet, operation, None);
     };
-    let known = before.iter().find(same).or_else(|| books.operations.iter().find(same)).cloned();
-    operations::run(cx, books, wallet, operation, known.as_ref())
+    let name = (wallet, reference.as_str());
+    let made = || books.operations.get(*names.made.get(&name)?);
+    let known = names.before.get(&name).copied().or_else(made).cloned();
+    let place = books.operations.len();
+    let outcome = operations::run(cx, books, wallet, operation, known.as_ref());
+    if books.operations.len() > place {
+        names.made.insert(name, place);
+    }
+    outcome
 }
 
 /// The wallet of each operation; none where it names a hold that is not there.

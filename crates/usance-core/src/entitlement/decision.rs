@@ -18,6 +18,8 @@ pub struct Use {
     pub used: Decimal,
     /// What was used in a sliding window.
     pub sliding: SlidingUse,
+    /// What open holds reserve, whatever the window: it is used when they are settled.
+    pub held: Decimal,
 }
 
 /// Why a use is refused.
@@ -55,7 +57,9 @@ pub struct Decision {
     pub limit: Option<Decimal>,
     /// What is used in the window so far.
     pub used: Decimal,
-    /// What is left of the limit, never below zero.
+    /// What open holds reserve.
+    pub held: Decimal,
+    /// What is neither used nor held of the limit, never below zero.
     pub remaining: Option<Decimal>,
     /// What is used above a soft limit.
     pub overage: Decimal,
@@ -73,6 +77,7 @@ impl Decision {
             value: None,
             limit: Some(Decimal::ZERO),
             used: Decimal::ZERO,
+            held: Decimal::ZERO,
             remaining: Some(Decimal::ZERO),
             overage: Decimal::ZERO,
             reset_at: None,
@@ -87,6 +92,7 @@ impl Decision {
             value: None,
             limit: None,
             used: Decimal::ZERO,
+            held: Decimal::ZERO,
             remaining: None,
             overage: Decimal::ZERO,
             reset_at: None,
@@ -99,7 +105,7 @@ impl Decision {
         Self { allowed: true, reason: None, ..self }
     }
 
-    /// Whether nothing is left of a limit.
+    /// Whether a limit is used up; what is only held may be free again.
     pub fn is_exhausted(&self) -> bool {
         self.limit.is_some_and(|limit| limit <= self.used)
     }
@@ -153,24 +159,27 @@ pub fn decide(entitled: &Entitled, of: &Use, quantity: Decimal, now: Timestamp) 
             value,
             limit: None,
             used,
+            held: of.held,
             remaining: None,
             overage: Decimal::ZERO,
             reset_at: reset_at(entitled, of, None, now),
         };
     };
-    let left = exact_sub(limit, used).unwrap_or_default();
     // A sum of too many digits is above any limit.
-    let fits = exact_add(used, quantity).is_ok_and(|after| after <= limit);
+    let taken = exact_add(used, of.held).unwrap_or(Decimal::MAX);
+    let fits = exact_add(taken, quantity).is_ok_and(|after| after <= limit);
     let allowed = fits || !hard;
-    let waiting = (!allowed).then_some((limit, quantity));
+    // What is held leaves no window.
+    let waiting = (!allowed).then(|| (exact_sub(limit, of.held).unwrap_or(-Decimal::ONE), quantity));
     Decision {
         allowed,
         reason: (!allowed).then_some(Reason::LimitReached),
         value,
         limit: Some(limit),
         used,
-        remaining: Some(left.max(Decimal::ZERO)),
-        overage: (-left).max(Decimal::ZERO),
+        held: of.held,
+        remaining: Some(exact_sub(limit, taken).unwrap_or_default().max(Decimal::ZERO)),
+        overage: exact_sub(used, limit).unwrap_or_default().max(Decimal::ZERO),
         reset_at: reset_at(entitled, of, waiting, now),
     }
 }

@@ -3,6 +3,7 @@
 //! A plan, an add-on or a subscription itself *grants* a feature. The grants of all subscriptions that run are combined
 //! ([`entitled`]) and compared with what was used in the current window ([`decide`]).
 
+mod correction;
 mod decision;
 mod grant;
 mod sliding;

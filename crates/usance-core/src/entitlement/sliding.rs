@@ -56,6 +56,42 @@ impl SlidingUse {
         Ok(())
     }
 
+    /// Takes what was used at an earlier instant out of its slot, if that still counts. What else was used in the slot leaves
+    /// the window when the last use would have.
+    pub fn give_back(&mut self, span: SlidingSpan, quantity: Decimal, at: Timestamp, now: Timestamp) {
+        let mut left = quantity;
+        let is_its = |slot: &&mut Slot| index(slot.last_at, span) == index(at, span);
+        for slot in self.0.iter_mut().filter(is_its).filter(|slot| leaves_at(slot, span) > now) {
+            let taken = left.min(slot.used);
+            slot.used = exact_sub(slot.used, taken).unwrap_or_default();
+            left = exact_sub(left, taken).unwrap_or_default();
+        }
+        self.0.retain(|slot| slot.used > Decimal::ZERO);
+    }
+
+    /// Adds what was used at an earlier instant, if that lies in the window.
+    pub fn insert(
+        &mut self,
+        span: SlidingSpan,
+        quantity: Decimal,
+        at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), DecimalError> {
+        let new = Slot { last_at: at, used: quantity };
+        if leaves_at(&new, span) <= now {
+            return Ok(());
+        }
+        let place = self.0.partition_point(|slot| index(slot.last_at, span) < index(at, span));
+        match self.0.get_mut(place) {
+            Some(slot) if index(slot.last_at, span) == index(at, span) => {
+                slot.used = exact_add(slot.used, quantity)?;
+                slot.last_at = slot.last_at.max(at);
+            }
+            Some(_) | None => self.0.insert(place, new),
+        }
+        Ok(())
+    }
+
     /// When a quantity fits under a limit, if nothing else is used meanwhile; never, if it is above the limit itself.
     pub fn fits_at(
         &self,

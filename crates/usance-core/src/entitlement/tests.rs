@@ -260,6 +260,111 @@ fn a_fixed_window_starts_again_from_zero_and_a_clock_that_is_behind_does_not_und
 }
 
 #[test]
+fn a_use_is_given_back_and_counted_again_in_the_window_that_counted_it() {
+    let cases = [
+        // counting, used at, given back of, looked at, used then, and after it was counted again
+        ("day", "fixed", "2024-01-10T08:00:00Z", "2024-01-10T23:00:00Z", "1", "4"),
+        ("day", "fixed", "2024-01-09T23:59:59Z", "2024-01-10T23:00:00Z", "1", "1"),
+        ("never", "fixed", "2024-01-09T23:59:59Z", "2024-01-10T23:00:00Z", "1", "4"),
+        ("day", "sliding", "2024-01-09T23:59:59Z", "2024-01-10T23:00:00Z", "1", "4"),
+        ("day", "sliding", "2024-01-09T23:00:00Z", "2024-01-10T23:00:00Z", "1", "1"),
+        ("hour", "sliding", "2024-01-10T08:00:00Z", "2024-01-10T23:00:00Z", "1", "1"),
+    ];
+    for (reset, window, used_at, now, without, again) in cases {
+        // given
+        let subscriptions = active(limited("9", reset, window));
+        let (used_at, now) = (at(used_at), at(now));
+        let of_calls = |now| entitled(&subscriptions, "calls", now).unwrap();
+        let mut of = Use::default();
+        of_calls(used_at).add(&mut of, decimal("3"), used_at).unwrap();
+        of_calls(now).add(&mut of, decimal("1"), now).unwrap();
+
+        // when
+        of_calls(now).give_back(&mut of, decimal("3"), used_at, now);
+        let given_back = of_calls(now).used(&of, now);
+        of_calls(now).count_again(&mut of, decimal("3"), used_at, now).unwrap();
+
+        // then
+        let case = format!("{reset} {window} {used_at}");
+        assert_eq!((given_back, of_calls(now).used(&of, now)), (decimal(without), decimal(again)), "{case}");
+    }
+}
+
+#[test]
+fn what_is_counted_again_first_in_a_window_begins_it() {
+    // given
+    let subscriptions = active(limited("9", "day", "fixed"));
+    let (yesterday, today) = (at("2024-01-09T12:00:00Z"), at("2024-01-10T12:00:00Z"));
+    let of_day = |now| entitled(&subscriptions, "calls", now).unwrap();
+    let mut of = Use::default();
+    of_day(yesterday).add(&mut of, decimal("5"), yesterday).unwrap();
+
+    // when
+    of_day(today).count_again(&mut of, decimal("2"), at("2024-01-10T01:00:00Z"), today).unwrap();
+
+    // then
+    assert_eq!(of_day(today).used(&of, today), decimal("2"));
+}
+
+#[test]
+fn more_than_was_used_is_never_given_back() {
+    for window in ["fixed", "sliding"] {
+        // given
+        let subscriptions = active(limited("9", "day", window));
+        let now = at("2024-01-10T12:00:00Z");
+        let entitled = entitled(&subscriptions, "calls", now).unwrap();
+        let mut of = Use::default();
+        entitled.add(&mut of, decimal("2"), now).unwrap();
+
+        // when
+        entitled.give_back(&mut of, decimal("5"), now, now);
+
+        // then
+        assert_eq!(entitled.used(&of, now), Decimal::ZERO);
+    }
+}
+
+#[test]
+fn what_is_held_counts_against_the_limit_in_every_window_and_is_not_used() {
+    // given a limit of 10 of which 4 are used and 5 held
+    let now = at("2024-01-10T12:00:00Z");
+    let next_day = at("2024-01-11T12:00:00Z");
+    let subscriptions = active(limited("10", "day", "fixed"));
+    let of_day = |now| entitled(&subscriptions, "calls", now).unwrap();
+    let mut of = Use { held: decimal("5"), ..Use::default() };
+    of_day(now).add(&mut of, decimal("4"), now).unwrap();
+
+    // when
+    let last = decide(&of_day(now), &of, Decimal::ONE, now);
+    let beyond = decide(&of_day(now), &of, decimal("1.5"), now);
+    let tomorrow = decide(&of_day(next_day), &of, decimal("5"), next_day);
+    let beyond_tomorrow = decide(&of_day(next_day), &of, decimal("5.1"), next_day);
+
+    // then
+    assert!(last.allowed && !beyond.allowed && tomorrow.allowed && !beyond_tomorrow.allowed);
+    assert_eq!((last.used, last.held, last.remaining), (decimal("4"), decimal("5"), Some(Decimal::ONE)));
+    assert!(!decide(&of_day(now), &Use { held: decimal("10"), ..of }, Decimal::ONE, now).is_exhausted());
+}
+
+#[test]
+fn a_sliding_window_does_not_promise_what_is_held() {
+    // given a limit of 10 in an hour of which 4 are used and 5 held
+    let now = at("2024-01-10T12:00:00Z");
+    let subscriptions = active(limited("10", "hour", "sliding"));
+    let entitled = entitled(&subscriptions, "calls", now).unwrap();
+    let mut of = Use { held: decimal("5"), ..Use::default() };
+    entitled.add(&mut of, decimal("4"), now).unwrap();
+
+    // when
+    let fits_later = decide(&entitled, &of, decimal("5"), now);
+    let never_fits = decide(&entitled, &of, decimal("6"), now);
+
+    // then
+    assert_eq!(fits_later.reset_at, Some(at("2024-01-10T13:00:00Z")));
+    assert!(!never_fits.allowed && never_fits.reset_at.is_none());
+}
+
+#[test]
 fn sums_of_too_many_digits_are_refused_and_not_wrapped() {
     // given
     let subscriptions = active(limited("9999999999999999", "never", "fixed"));
@@ -304,6 +409,46 @@ proptest! {
             prop_assert!(within <= limit);
             prop_assert!(of.slots().len() <= 61);
         }
+    }
+
+    #[test]
+    fn giving_back_frees_what_lies_in_a_sliding_window_and_nothing_else(
+        steps in prop::collection::vec((0_i64..4_000, 1_u32..4, any::<bool>()), 1..60),
+    ) {
+        let span = SlidingSpan::of(Reset::Minute).unwrap();
+        let mut of = SlidingUse::default();
+        let mut taken = Vec::new();
+        let mut now = at("2024-01-01T00:00:00Z");
+        for (wait_ms, quantity, is_voided) in steps {
+            now += SignedDuration::from_millis(wait_ms);
+            of.add(span, Decimal::from(quantity), now).unwrap();
+            taken.push((now, quantity, is_voided));
+        }
+        let begins = now - span.duration();
+        let before = of.clone();
+
+        let mut within = Decimal::ZERO;
+        for (at, quantity, _) in taken.iter().filter(|(_, _, is_voided)| *is_voided) {
+            let used = of.used(span, now);
+            of.give_back(span, Decimal::from(*quantity), *at, now);
+            // Outside of the window it may share a slot with what lies within.
+            if *at > begins {
+                prop_assert_eq!(of.used(span, now), used - Decimal::from(*quantity));
+            }
+        }
+        for (at, quantity, is_voided) in &taken {
+            within += if *at > begins && !is_voided { Decimal::from(*quantity) } else { Decimal::ZERO };
+        }
+        prop_assert!(of.used(span, now) >= within);
+
+        // What is counted again counts for as long as it did.
+        for (at, quantity, _) in taken.iter().filter(|(at, _, is_voided)| *is_voided && *at > begins) {
+            of.insert(span, Decimal::from(*quantity), *at, now).unwrap();
+        }
+        prop_assert!(of.used(span, now) <= before.used(span, now));
+        let all_left = now + span.duration();
+        prop_assert_eq!(of.used(span, all_left), Decimal::ZERO);
+        prop_assert!(of.slots().is_sorted_by_key(|slot| slot.last_at) && of.slots().len() <= 61);
     }
 
     #[test]

@@ -141,7 +141,7 @@ fn amounts_at_the_edge_are_refused_and_change_nothing() {
     assert_eq!(empty.available(), 0);
 }
 
-fn hold(amount: i64) -> Hold {
+fn hold(amount: i64) -> Hold<i64> {
     Hold { amount, status: HoldStatus::Open, settled: 0, created_at: at(0), expires_at: at(60) }
 }
 

@@ -34,15 +34,15 @@ impl HoldStatus {
     }
 }
 
-/// An amount of an account that is reserved.
+/// An amount that is reserved: minor units of a wallet, or a quantity of a feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Hold {
-    /// What is reserved, in whole units of its account.
-    pub amount: i64,
+pub struct Hold<Amount> {
+    /// What is reserved.
+    pub amount: Amount,
     /// Where it stands.
     pub status: HoldStatus,
     /// What was taken of it.
-    pub settled: i64,
+    pub settled: Amount,
     /// When it was made.
     pub created_at: Timestamp,
     /// The first instant at which it reserves nothing any more.
@@ -51,9 +51,9 @@ pub struct Hold {
 
 /// What can be asked of a hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HoldCommand {
+pub enum HoldCommand<Amount> {
     /// Take an amount and free the rest; zero frees all.
-    Settle(i64),
+    Settle(Amount),
     /// Free all.
     Release,
     /// Reserve until a later time.
@@ -62,7 +62,7 @@ pub enum HoldCommand {
 
 /// Why a hold refuses a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum HoldError {
+pub enum HoldError<Amount> {
     /// It was resolved before, or its time is over.
     #[error("the hold is {}", .0.as_str())]
     NotOpen(HoldStatus),
@@ -70,11 +70,11 @@ pub enum HoldError {
     #[error("the hold is of {held}")]
     AboveHeld {
         /// What it holds.
-        held: i64,
+        held: Amount,
     },
 }
 
-impl Hold {
+impl<Amount: Copy + PartialOrd> Hold<Amount> {
     /// Where it stands at a time: one whose time is over is expired, whether anybody has looked or not.
     pub fn status_at(&self, now: Timestamp) -> HoldStatus {
         if self.status == HoldStatus::Open && self.expires_at <= now {
@@ -85,7 +85,7 @@ impl Hold {
     }
 
     /// The hold after a command. An extension never shortens it.
-    pub fn apply(&self, command: HoldCommand, now: Timestamp) -> Result<Self, HoldError> {
+    pub fn apply(&self, command: HoldCommand<Amount>, now: Timestamp) -> Result<Self, HoldError<Amount>> {
         match self.status_at(now) {
             HoldStatus::Open => {}
             resolved @ (HoldStatus::Settled | HoldStatus::Released | HoldStatus::Expired) => {

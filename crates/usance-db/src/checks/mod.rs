@@ -1,6 +1,7 @@
 //! What must hold in the rows of one tenant and mode: each query finds the rows that break one invariant.
 
 pub mod billing;
+pub mod feature_holds;
 pub mod ledger;
 pub mod wallets;
 

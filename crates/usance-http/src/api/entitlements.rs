@@ -48,7 +48,10 @@ pub(crate) struct DecisionView {
     limit: Option<String>,
     /// What is used in the window: a decimal string.
     used: String,
-    /// What is left: a decimal string, or null where nothing limits it.
+    /// What holds reserve: a decimal string; absent where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<String>,
+    /// What is neither used nor held: a decimal string, or null where nothing limits it.
     remaining: Option<String>,
     /// What is used above a soft limit: a decimal string; absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,6 +76,7 @@ impl DecisionView {
             value: decision.value,
             limit: decision.limit.map(decimal_text),
             used: decimal_text(decision.used),
+            held: Some(decision.held).filter(|held| !held.is_zero()).map(decimal_text),
             remaining: decision.remaining.map(decimal_text),
             overage: Some(decision.overage).filter(|overage| !overage.is_zero()).map(decimal_text),
             reset_at: decision.reset_at,

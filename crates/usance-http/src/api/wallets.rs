@@ -18,19 +18,32 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     error::ApiResult,
-    extract::{Authorized, ListQuery, Mutation, Path, Query, change},
+    extract::{Authorized, ListQuery, Mutation, ObjectOnly, Path, Query, change},
     wire::{ListView, MoneyView, ProblemView},
 };
 
 /// An amount of money that is sent.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, from = "ObjectOnly<MoneyMembers>")]
 #[schema(example = json!({"amount_minor": 1210, "currency": "USD"}))]
 pub(crate) struct MoneyBody {
     /// In minor units of the currency: cents, yen, fils.
     amount_minor: i64,
     /// ISO 4217.
     pub(super) currency: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MoneyMembers {
+    amount_minor: i64,
+    currency: String,
+}
+
+impl From<ObjectOnly<MoneyMembers>> for MoneyBody {
+    fn from(ObjectOnly(members): ObjectOnly<MoneyMembers>) -> Self {
+        Self { amount_minor: members.amount_minor, currency: members.currency }
+    }
 }
 
 impl From<MoneyBody> for Amount {

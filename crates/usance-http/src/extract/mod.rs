@@ -9,7 +9,8 @@ mod secret_body;
 
 pub(crate) use auth::{Authorized, Visitor, credential};
 pub(crate) use body::{
-    BodyLimits, Texts, change, objects, optional_object, optional_objects, read_body, require_plain,
+    BodyLimits, ObjectOnly, Texts, change, objects, optional_object, optional_objects, read_body,
+    require_plain,
 };
 pub(crate) use mutation::{Mutation, NoBody};
 pub(crate) use path::Path;

@@ -16,6 +16,8 @@ mod figures;
 mod instance;
 mod limit;
 mod options;
+#[path = "../shared/plot.rs"]
+mod plot;
 mod report;
 mod rounds;
 mod seed;

@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::plot::PlotOptions;
 use clap::Parser;
 use std::path::PathBuf;
 
@@ -39,6 +40,9 @@ pub(crate) struct Options {
     /// The directory of PostgreSQL's programs [default: the newest installed version]
     #[arg(long)]
     pub(crate) pg_bin: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) plots: PlotOptions,
 
     /// What `cargo bench` passes to every benchmark
     #[arg(long, hide = true)]

@@ -2,6 +2,7 @@
 
 use crate::cpu::CpuTime;
 use crate::figures::{grouped, hundredths, median, microseconds, tenths};
+use crate::plot::{Bar, Panel};
 use comfy_table::{CellAlignment, Table, presets};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -136,6 +137,39 @@ pub(crate) fn render(rounds: &[Vec<Figures>]) -> String {
         hundredths(growth),
         word(growth <= TARGET_GROWTH_HUNDREDTHS),
     )
+}
+
+/// Draws every size beside its limit.
+pub(crate) fn panels(rounds: &[Vec<Figures>]) -> Vec<Panel> {
+    type Figure = fn(&Figures) -> u64;
+    let panel = |title: &str,
+                 (unit, write): (&'static str, fn(u64) -> String),
+                 sides: &[(&'static str, Figure)],
+                 limits| {
+        let sizes = rounds.first().into_iter().flatten().enumerate();
+        let bars = sizes.flat_map(|(place, size)| {
+            let label = format!("{} subscriptions", grouped(size.subscriptions));
+            sides.iter().map(move |(side, figure)| Bar::of((*side, label.clone()), rounds, place, *figure))
+        });
+        Panel { title: title.to_owned(), unit, write, bars: bars.collect(), limits }
+    };
+    let target = vec![("target", TARGET_INVOICES_PER_SECOND)];
+    let rates: [(&str, Figure); 2] =
+        [("PostgreSQL", |it| it.limit_per_second), ("billing run", |it| it.invoices_per_second)];
+    let costs: [(&str, Figure); 2] = [
+        ("PostgreSQL", |it| it.limit_tenths_of_microseconds),
+        ("billing run", |it| it.server_tenths_of_microseconds + it.postgres_tenths_of_microseconds),
+    ];
+    vec![
+        panel("Throughput", ("invoices/s", grouped), &rates, target),
+        panel(
+            "Ratio to PostgreSQL storing the same rows",
+            ("ratio", hundredths),
+            &[("billing run", |it| it.ratio_hundredths)],
+            Vec::new(),
+        ),
+        panel("CPU of an invoice, server and PostgreSQL", ("µs", tenths), &costs, Vec::new()),
+    ]
 }
 
 /// Returns the medians over the rounds, each figure for itself.

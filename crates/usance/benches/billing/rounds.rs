@@ -42,6 +42,9 @@ pub(crate) async fn run(options: &Options, dir: &Path, instance: &mut Instance) 
         rounds.push(figures);
     }
     writeln!(output, "{}", report::render(&rounds))?;
+    let title = "Billing: one cycle, beside PostgreSQL alone";
+    let plot = options.plots.draw("billing", title, &report::panels(&rounds))?;
+    writeln!(output, "Plot: {}", plot.display())?;
     Ok(())
 }
 

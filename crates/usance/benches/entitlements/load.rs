@@ -19,6 +19,8 @@ const OK: &[u8] = b"HTTP/1.1 200 ";
 pub(crate) struct Drive {
     requests: usize,
     elapsed: Duration,
+    /// What half of the requests exceed.
+    pub(crate) p50: Duration,
     /// What one request in a hundred exceeds.
     pub(crate) p99: Duration,
 }
@@ -63,7 +65,9 @@ pub(crate) async fn drive(
         latencies.extend(worker?);
     }
     ensure!(latencies.len() == count, "{} of {count} requests were answered", latencies.len());
-    Ok(Drive { requests: count, elapsed, p99: p99(latencies) })
+    latencies.sort_unstable();
+    let (p50, p99) = (percentile(&latencies, 50), percentile(&latencies, 99));
+    Ok(Drive { requests: count, elapsed, p50, p99 })
 }
 
 async fn work(address: SocketAddr, plan: Arc<Plan>) -> Result<Vec<Duration>> {
@@ -102,9 +106,8 @@ async fn exchange(stream: &mut TcpStream, request: &[u8], received: &mut Vec<u8>
     }
 }
 
-/// Returns the smallest latency that at least 99 of 100 do not exceed; zero of none.
-fn p99(mut latencies: Vec<Duration>) -> Duration {
-    latencies.sort_unstable();
-    let rank = (latencies.len() * 99).div_ceil(100);
+/// Returns the smallest latency that at least so many of 100 do not exceed; zero of none. The smallest stands first.
+fn percentile(latencies: &[Duration], percent: usize) -> Duration {
+    let rank = (latencies.len() * percent).div_ceil(100);
     latencies.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }

@@ -10,6 +10,8 @@
 mod figures;
 mod load;
 mod options;
+#[path = "../shared/plot.rs"]
+mod plot;
 mod report;
 mod sides;
 
@@ -61,6 +63,9 @@ async fn run_in(dir: &Path, options: &Options) -> Result<()> {
     }
     writeln!(output, "{}", report::rounds(&rounds))?;
     writeln!(output, "{}", report::summary(&report::medians(&rounds)))?;
+    let title = "Entitlements: GET /entitlements/check beside constant answers";
+    let plot = options.plots.draw("entitlements", title, &report::panels(&rounds))?;
+    writeln!(output, "Plot: {}", plot.display())?;
     sides.stop().await
 }
 

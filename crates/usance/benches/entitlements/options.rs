@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::plot::PlotOptions;
 use clap::Parser;
 use std::path::PathBuf;
 
@@ -34,6 +35,9 @@ pub(crate) struct Options {
     /// Where a directory for the data is made and removed
     #[arg(long, default_value = "/var/tmp")]
     pub(crate) dir: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) plots: PlotOptions,
 
     /// What `cargo bench` passes to every benchmark
     #[arg(long, hide = true)]

@@ -2,11 +2,20 @@
 
 use crate::figures::{grouped, hundredths, median, microseconds, tenths};
 use crate::load::Drive;
+use crate::plot::{Bar, Panel};
 use crate::sides::Side;
 use comfy_table::{CellAlignment, Table, presets};
 
-const HEADER: [&str; 7] =
-    ["round", "side", "requests/s", "µs each", "to authenticated", "to constant", "p99 µs at half load"];
+const HEADER: [&str; 8] = [
+    "round",
+    "side",
+    "requests/s",
+    "µs each",
+    "to authenticated",
+    "to constant",
+    "p50 µs at half load",
+    "p99 µs at half load",
+];
 
 /// What one run of a side showed.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +26,7 @@ pub(crate) struct Figures {
     to_constant_hundredths: u64,
     /// To the same round's constant answer alone.
     to_bare_hundredths: u64,
+    p50_microseconds: u64,
     p99_microseconds: u64,
 }
 
@@ -28,11 +38,12 @@ impl Figures {
             per_second: full.per_second(),
             to_constant_hundredths: 0,
             to_bare_hundredths: 0,
+            p50_microseconds: microseconds(half.p50),
             p99_microseconds: microseconds(half.p99),
         }
     }
 
-    fn cells(&self, round: &str) -> [String; 7] {
+    fn cells(&self, round: &str) -> [String; 8] {
         [
             round.to_owned(),
             self.side.name().to_owned(),
@@ -40,6 +51,7 @@ impl Figures {
             tenths(10_000_000 / self.per_second.max(1)),
             hundredths(self.to_constant_hundredths),
             hundredths(self.to_bare_hundredths),
+            grouped(self.p50_microseconds),
             grouped(self.p99_microseconds),
         ]
     }
@@ -78,6 +90,7 @@ pub(crate) fn medians(rounds: &[Vec<Figures>]) -> Vec<Figures> {
             per_second: over(|it| it.per_second),
             to_constant_hundredths: over(|it| it.to_constant_hundredths),
             to_bare_hundredths: over(|it| it.to_bare_hundredths),
+            p50_microseconds: over(|it| it.p50_microseconds),
             p99_microseconds: over(|it| it.p99_microseconds),
         }
     });
@@ -93,6 +106,33 @@ pub(crate) fn summary(medians: &[Figures]) -> String {
     format!(
         "{table}\nRatios are to the constant answers of the same round; client and servers share the machine."
     )
+}
+
+/// Draws the sides beside each other.
+pub(crate) fn panels(rounds: &[Vec<Figures>]) -> Vec<Panel> {
+    type Figure = fn(&Figures) -> u64;
+    let panel = |title: &str, unit, write: fn(u64) -> String, figures: &[(&str, Figure)]| {
+        let sides = rounds.first().into_iter().flatten().enumerate();
+        let bars = sides.flat_map(|(place, side)| {
+            figures.iter().map(move |(label, figure)| {
+                Bar::of((side.side.name(), (*label).to_owned()), rounds, place, *figure)
+            })
+        });
+        Panel { title: title.to_owned(), unit, write, bars: bars.collect(), limits: Vec::new() }
+    };
+    let rate: Figure = |it| it.per_second;
+    let latencies: [(&str, Figure); 2] =
+        [("p50", |it| it.p50_microseconds), ("p99", |it| it.p99_microseconds)];
+    vec![
+        panel("Requests as fast as they are answered", "requests/s", grouped, &[("full load", rate)]),
+        panel(
+            "Ratio to the authenticated constant answer",
+            "ratio",
+            hundredths,
+            &[("full load", |it| it.to_constant_hundredths)],
+        ),
+        panel("Latency at half of that rate", "µs", grouped, &latencies),
+    ]
 }
 
 fn table() -> Table {

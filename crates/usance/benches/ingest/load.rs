@@ -24,6 +24,8 @@ pub(crate) trait Connection: Send + 'static {
 pub(crate) struct Drive {
     /// From the first request to the last answer.
     pub(crate) elapsed: Duration,
+    /// What half of the batches exceed.
+    pub(crate) p50: Duration,
     /// What one batch in a hundred exceeds.
     pub(crate) p99: Duration,
 }
@@ -53,7 +55,8 @@ pub(crate) async fn drive<C: Connection>(
         connections.push(worker.connection);
     }
     ensure!(stored == events, "{stored} of {events} events were accepted");
-    Ok(Drive { elapsed, p99: p99(latencies) })
+    latencies.sort_unstable();
+    Ok(Drive { elapsed, p50: percentile(&latencies, 50), p99: percentile(&latencies, 99) })
 }
 
 struct Worker<C> {
@@ -77,9 +80,8 @@ async fn work<C: Connection>(
     Ok(Worker { connection, stored, latencies })
 }
 
-/// Returns the smallest latency that at least 99 of 100 do not exceed; zero of none.
-fn p99(mut latencies: Vec<Duration>) -> Duration {
-    latencies.sort_unstable();
-    let rank = (latencies.len() * 99).div_ceil(100);
+/// Returns the smallest latency that at least so many of 100 do not exceed; zero of none. The smallest stands first.
+fn percentile(latencies: &[Duration], percent: usize) -> Duration {
+    let rank = (latencies.len() * percent).div_ceil(100);
     latencies.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }

@@ -18,6 +18,8 @@ mod http;
 mod instance;
 mod load;
 mod options;
+#[path = "../shared/plot.rs"]
+mod plot;
 mod report;
 mod rounds;
 mod server;

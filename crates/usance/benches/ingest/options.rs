@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::plot::PlotOptions;
 use crate::report::REFERENCE_BATCH;
 use crate::{Load, Side};
 use clap::Parser;
@@ -43,6 +44,10 @@ pub(crate) struct Options {
     #[arg(long)]
     quick: bool,
 
+    /// Runs only these batches, of 1,000, 100 and 1, for example 1000,1; the bare database in batches of 1,000 always runs
+    #[arg(long, value_delimiter = ',')]
+    batches: Vec<u64>,
+
     /// Connections of the HTTP client in batches of 1,000
     #[arg(long, default_value_t = 8)]
     connections: usize,
@@ -62,6 +67,9 @@ pub(crate) struct Options {
     /// The directory of PostgreSQL's programs [default: the newest installed version]
     #[arg(long)]
     pub(crate) pg_bin: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) plots: PlotOptions,
 
     /// What `cargo bench` passes to every benchmark
     #[arg(long, hide = true)]
@@ -86,7 +94,7 @@ impl Options {
     }
 
     /// Returns the runs of a round in their order: the sides take turns.
-    pub(crate) fn loads(&self) -> [Load; 5] {
+    pub(crate) fn loads(&self) -> Vec<Load> {
         let events =
             self.events.unwrap_or(if self.quick { QUICK_EVENTS } else { EVENTS }).max(REFERENCE_BATCH);
         let bare =
@@ -97,12 +105,18 @@ impl Options {
             connections: connections.max(1),
             events,
         };
-        [
+        let all = [
             bare(REFERENCE_BATCH, events),
             http(REFERENCE_BATCH, events, self.connections),
             bare(100, events / 2),
             http(100, events / 2, self.connections_100),
             http(1, events / 10, self.connections_1),
-        ]
+        ];
+        let is_wanted = |load: &Load| {
+            self.batches.is_empty()
+                || self.batches.contains(&load.batch)
+                || (load.side == Side::Postgres && load.batch == REFERENCE_BATCH)
+        };
+        all.into_iter().filter(is_wanted).collect()
     }
 }

@@ -3,6 +3,7 @@
 use crate::cpu::CpuTime;
 use crate::figures::{grouped, hundredths, median, microseconds, tenths};
 use crate::load::Drive;
+use crate::plot::{Bar, Panel};
 use crate::{Load, Side};
 use comfy_table::{CellAlignment, Table, presets};
 use std::thread::available_parallelism;
@@ -25,13 +26,14 @@ const TARGET_READ_P99_MICROSECONDS: u64 = 5_000;
 /// What other processes may take of the machine before the report warns.
 const NOISE_PERCENT: u64 = 10;
 
-const HEADER: [&str; 11] = [
+const HEADER: [&str; 12] = [
     "round",
     "side",
     "batch",
     "conns",
     "events/s",
     "ratio",
+    "p50 ms",
     "p99 ms",
     "server µs",
     "PG µs",
@@ -46,6 +48,7 @@ pub(crate) struct Figures {
     events_per_second: u64,
     /// To the baseline of the same round, in batches of [`REFERENCE_BATCH`].
     ratio_hundredths: u64,
+    p50_microseconds: u64,
     p99_microseconds: u64,
     /// CPU per event.
     server_tenths_of_microseconds: u64,
@@ -65,6 +68,7 @@ impl Figures {
             load,
             events_per_second: load.events.saturating_mul(1_000_000) / elapsed,
             ratio_hundredths: 0,
+            p50_microseconds: microseconds(drive.p50),
             p99_microseconds: microseconds(drive.p99),
             server_tenths_of_microseconds: cpu.server * 10 / events,
             postgres_tenths_of_microseconds: cpu.postgres * 10 / events,
@@ -73,11 +77,19 @@ impl Figures {
         }
     }
 
+    fn cost(&self) -> u64 {
+        match self.load.side {
+            // The server is idle while the baseline runs.
+            Side::Postgres => self.postgres_tenths_of_microseconds,
+            Side::Http => self.server_tenths_of_microseconds + self.postgres_tenths_of_microseconds,
+        }
+    }
+
     fn is_reference(&self) -> bool {
         self.load.side == Side::Postgres && self.load.batch == REFERENCE_BATCH
     }
 
-    fn cells(&self, round: &str) -> [String; 11] {
+    fn cells(&self, round: &str) -> [String; 12] {
         [
             round.to_owned(),
             self.load.side.name().to_owned(),
@@ -85,6 +97,7 @@ impl Figures {
             self.load.connections.to_string(),
             grouped(self.events_per_second),
             hundredths(self.ratio_hundredths),
+            tenths(self.p50_microseconds / 100),
             tenths(self.p99_microseconds / 100),
             tenths(self.server_tenths_of_microseconds),
             tenths(self.postgres_tenths_of_microseconds),
@@ -127,6 +140,7 @@ pub(crate) fn medians(rounds: &[Vec<Figures>]) -> Vec<Figures> {
                 load: figures.load,
                 events_per_second: over(|figures| figures.events_per_second),
                 ratio_hundredths: over(|figures| figures.ratio_hundredths),
+                p50_microseconds: over(|figures| figures.p50_microseconds),
                 p99_microseconds: over(|figures| figures.p99_microseconds),
                 server_tenths_of_microseconds: over(|figures| figures.server_tenths_of_microseconds),
                 postgres_tenths_of_microseconds: over(|figures| figures.postgres_tenths_of_microseconds),
@@ -189,7 +203,7 @@ const fn word(is_met: bool) -> &'static str {
 pub(crate) fn growth((few, first): (u64, &[Figures]), (many, last): (u64, &[Figures])) -> String {
     let cost = |figures: &[Figures]| {
         let http = figures.iter().find(|it| it.load.side == Side::Http && it.load.batch == REFERENCE_BATCH);
-        http.map_or(0, |it| it.server_tenths_of_microseconds + it.postgres_tenths_of_microseconds)
+        http.map_or(0, Figures::cost)
     };
     let (before, after) = (cost(first), cost(last));
     let growth = after * 100 / before.max(1);
@@ -234,6 +248,78 @@ pub(crate) fn noise(rounds: &[Vec<Figures>]) -> Option<String> {
     let most = rounds.iter().flatten().map(|figures| figures.others_percent).max()?;
     (most >= NOISE_PERCENT)
         .then(|| format!("Other processes took up to {most} % of the machine: compare ratios only"))
+}
+
+/// The rounds that ran with so many events stored.
+pub(crate) type Stage = (u64, Vec<Vec<Figures>>);
+
+/// Draws every load of every stage.
+pub(crate) fn panels(stages: &[Stage]) -> Vec<Panel> {
+    let mut panels = Vec::new();
+    for (stored, rounds) in stages {
+        let title = |what: &str| format!("{what}, {} events stored", grouped(*stored));
+        let ratio = vec![("target in batches of 1,000", TARGET_RATIO_HUNDREDTHS)];
+        let p99 = vec![("target one by one", TARGET_SINGLE_P99_MICROSECONDS)];
+        panels.extend([
+            panel(
+                title("Throughput"),
+                ("events/s", grouped),
+                (rounds, |it| it.events_per_second),
+                Vec::new(),
+            ),
+            panel(
+                title("Ratio to PostgreSQL in batches of 1,000"),
+                ("ratio", hundredths),
+                (rounds, |it| it.ratio_hundredths),
+                ratio,
+            ),
+            panel(
+                title("Latency of a batch, p50"),
+                ("ms", milliseconds),
+                (rounds, |it| it.p50_microseconds),
+                Vec::new(),
+            ),
+            panel(
+                title("Latency of a batch, p99"),
+                ("ms", milliseconds),
+                (rounds, |it| it.p99_microseconds),
+                p99,
+            ),
+        ]);
+    }
+    panels.push(costs(stages));
+    panels
+}
+
+/// Draws what an event costs the server and PostgreSQL together, at every stage.
+fn costs(stages: &[Stage]) -> Panel {
+    let mut bars = Vec::new();
+    for (stored, rounds) in stages {
+        for (place, figures) in rounds.iter().flatten().take(rounds.first().map_or(0, Vec::len)).enumerate() {
+            let label = format!("{}, {} M", grouped(figures.load.batch), tenths(stored / 100_000));
+            bars.push(Bar::of((figures.load.side.name(), label), rounds, place, Figures::cost));
+        }
+    }
+    let title = "CPU of an event, server and PostgreSQL: batch, millions of events stored".to_owned();
+    Panel { title, unit: "µs", write: tenths, bars, limits: Vec::new() }
+}
+
+fn panel(
+    title: String,
+    (unit, write): (&'static str, fn(u64) -> String),
+    (rounds, figure): (&[Vec<Figures>], fn(&Figures) -> u64),
+    limits: Vec<(&'static str, u64)>,
+) -> Panel {
+    let loads = rounds.first().into_iter().flatten().enumerate();
+    let bars = loads.map(|(place, figures)| {
+        let Load { side, batch, .. } = figures.load;
+        Bar::of((side.name(), format!("batches of {}", grouped(batch))), rounds, place, figure)
+    });
+    Panel { title, unit, write, bars: bars.collect(), limits }
+}
+
+fn milliseconds(microseconds: u64) -> String {
+    hundredths(microseconds / 10)
 }
 
 fn table() -> Table {

@@ -59,22 +59,29 @@ pub(crate) async fn run(options: &Options, dir: &Path, instance: &mut Instance) 
     let mut stages = Vec::new();
     for stage in options.stages() {
         bench.fill(stage.saturating_sub(stored)).await?;
-        let figures = bench.stage(options, &loads, &mut output).await?;
+        let rounds = bench.stage(options, &loads, &mut output).await?;
         stored = bench.sent_http.events;
-        stages.push((stage, figures));
+        stages.push((stage, rounds));
     }
     if let [(few, first), .., (many, last)] = stages.as_slice() {
-        writeln!(output, "{}", report::growth((*few, first), (*many, last)))?;
+        let (first, last) = (report::medians(first), report::medians(last));
+        writeln!(output, "{}", report::growth((*few, &first), (*many, &last)))?;
     }
     bench.read(options.usage_events(), &mut output).await?;
     let memory_mib = bench.processes.server_memory_kib()?.1 / 1024;
     writeln!(output, "{}", report::memory(memory_mib))?;
+    let plot = options.plots.draw(
+        "ingest",
+        "Ingest: POST /events beside PostgreSQL alone",
+        &report::panels(&stages),
+    )?;
+    writeln!(output, "Plot: {}", plot.display())?;
     bench.check(&mut output).await
 }
 
-/// Requests that read usage, on so many connections.
+/// Requests that read usage, one after another: about half of what the machine could do.
 const READS: usize = 4_000;
-const READ_CONNECTIONS: usize = 4;
+const READ_CONNECTIONS: usize = 1;
 
 impl Bench<'_> {
     /// Stores the same number of events on both sides, as fast as it goes.
@@ -93,21 +100,20 @@ impl Bench<'_> {
         self.instance.settle().await
     }
 
-    /// Runs all rounds on what is stored now, and returns their medians.
+    /// Runs all rounds on what is stored now.
     async fn stage(
         &mut self,
         options: &Options,
         loads: &[Load],
         output: &mut impl Write,
-    ) -> Result<Vec<Figures>> {
+    ) -> Result<Vec<Vec<Figures>>> {
         let mut rounds = Vec::new();
         for number in 1..=options.runs() {
             say(&format!("Round {number} of {}", options.runs()));
             rounds.push(self.round(loads).await?);
         }
-        let medians = report::medians(&rounds);
         writeln!(output, "{}", report::rounds(&rounds))?;
-        writeln!(output, "{}", report::summary(&medians))?;
+        writeln!(output, "{}", report::summary(&report::medians(&rounds)))?;
         if let Some(warning) = report::noise(&rounds) {
             writeln!(output, "{warning}")?;
         }
@@ -121,7 +127,7 @@ impl Bench<'_> {
             grouped(buffers),
             grouped(self.processes.server_memory_kib()?.0 / 1024),
         )?;
-        Ok(medians)
+        Ok(rounds)
     }
 
     /// Gives one customer so many events on both sides, and reads its usage from both.

@@ -43,6 +43,10 @@ async fn furnished(server: &TestServer, name: &str) -> (Client, Vec<(Method, Str
     let wallet = id(&client.get("/customers/acme/wallet").await.expect(200));
     let hold = client.post("/holds", json!({ "wallet": wallet, "amount": usd(1) })).await.expect(201);
     let hold = id(&hold);
+    let own = json!({ "entitlements": [{ "feature": "chat", "limit": "5" }] });
+    client.put(&format!("/subscriptions/{subscription}/entitlements"), own).await.expect(200);
+    let units = client.post("/holds", json!({ "customer": "acme", "feature": "chat" })).await.expect(201);
+    let units = id(&units);
     let credit = json!({ "invoice": invoice, "reason": "other", "amount_minor": 100 });
     let credit = client.post("/credit-notes", credit).await.expect(201);
     let (note, refund) = (id(&credit), credit["refund"].as_str().unwrap().to_owned());
@@ -102,6 +106,10 @@ async fn furnished(server: &TestServer, name: &str) -> (Client, Vec<(Method, Str
         (Method::POST, format!("/holds/{hold}/settle")),
         (Method::POST, format!("/holds/{hold}/extend")),
         (Method::POST, format!("/holds/{hold}/release")),
+        (Method::GET, format!("/holds/{units}")),
+        (Method::POST, format!("/holds/{units}/settle")),
+        (Method::POST, format!("/holds/{units}/extend")),
+        (Method::POST, format!("/holds/{units}/release")),
         (Method::GET, format!("/credit-notes/{note}")),
         (Method::GET, format!("/credit-notes?customer={customer}")),
         (Method::GET, format!("/credit-notes?invoice={invoice}")),

@@ -121,10 +121,8 @@ async fn our_own_limits_hold_for_three_servers_together() {
     let (nobody, members) = (site.clients(""), site.clients(token));
 
     // when
-    let sign_in = json!({ "email": "nobody@example.com", "password": "wrong" });
-    let attempts = count(&nobody, 6, [401, 429], |client, _| {
-        let body = sign_in.clone();
-        async move { client.post("/auth/tenants/login", body).await }
+    let attempts = count(&nobody, 6, [422, 429], |client, _| async move {
+        client.post("/auth/tenants/register", json!({})).await
     });
     let attempts = attempts.await;
     let pages =

@@ -35,7 +35,7 @@ pub(super) struct Draft {
     pub(super) occurred_at: Timestamp,
     pub(super) properties: Properties,
     pub(super) payload_hash: [u8; 32],
-    origin: Uuid,
+    pub(super) origin: Uuid,
     revision: i32,
     id_hash: Uuid,
     id: String,

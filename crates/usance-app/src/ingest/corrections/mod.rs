@@ -2,6 +2,7 @@
 //! place. Nothing that was stored changes; the aggregates are folded anew, and settled stretches are rated again like late
 //! usage.
 
+mod consumed;
 mod draft;
 mod recount;
 
@@ -30,6 +31,7 @@ use crate::{
     error::{Code, Error, Result},
 };
 
+use consumed::Consumed;
 pub use draft::Amendment;
 use draft::Draft;
 
@@ -70,6 +72,8 @@ pub(crate) struct Corrected {
     /// Whose usage is another one now.
     pub(crate) customers: BTreeSet<CustomerId>,
     usage: Vec<NewUsage>,
+    /// Whose counters are other ones now.
+    consumers: Vec<CustomerId>,
 }
 
 impl Corrected {
@@ -77,6 +81,7 @@ impl Corrected {
     pub(crate) async fn commit(&self, cx: &Cx, tx: TenantTx) -> Result<()> {
         tx.commit().await?;
         cx.app.entitlements.add_usage(&self.usage);
+        cx.app.entitlements.note_corrected(cx.scope, self.consumers.iter().copied());
         cx.app.work_added.notify_one();
         Ok(())
     }
@@ -230,23 +235,27 @@ fn plan(
 
 async fn carry_out(
     cx: &Cx,
-    tx: TenantTx,
+    mut tx: TenantTx,
     moves: &mut [Move],
     (now, occasion): (Timestamp, &Occasion),
 ) -> std::result::Result<(TenantTx, Corrected), CorrectionFault> {
     let scope = cx.scope;
+    let consumed = Consumed::find(&mut tx, moves).await?;
     let mut tx = tx.into_writer().await?;
-    let resolutions = resolve(&mut tx, scope, moves, cx.now).await?;
+    let resolutions = resolve(&mut tx, scope, moves, &consumed, cx.now).await?;
     let stretches = find_stretches(&mut tx, scope, moves, &resolutions).await?;
     store(cx, &mut tx, moves, occasion).await?;
     let marks: Vec<_> = stretches.iter().map(|stretch| (scope, *stretch, now)).collect();
     late::mark(&mut tx, &marks).await?;
     let changed: Vec<&StoredEvent> = moves.iter().flat_map(|it| it.from.iter().chain(&it.to)).collect();
     let (mut tx, usage) = recount::recount(tx, scope, &changed).await?;
+    let uses = consumed.changes(moves)?;
+    entitlements::correct_uses(cx, &mut tx, &uses, now).await?;
+    let consumers = uses.iter().map(|it| it.customer).collect();
     let customers: BTreeSet<CustomerId> = changed.iter().map(|event| event.customer).collect();
     let whose: Vec<CustomerId> = customers.iter().copied().collect();
     entitlements::look_again(&mut tx, &whose, now).await?;
-    Ok((tx, Corrected { events: Vec::new(), stretches, customers, usage }))
+    Ok((tx, Corrected { events: Vec::new(), stretches, customers, usage, consumers }))
 }
 
 /// A revision that lies in no open stretch: of which move, and whether that adds it.
@@ -262,6 +271,7 @@ async fn resolve(
     tx: &mut WriterTx,
     scope: Scope,
     moves: &mut [Move],
+    consumed: &Consumed,
     received_at: Timestamp,
 ) -> std::result::Result<Vec<NotOpen>, CorrectionFault> {
     let mut names: BTreeSet<String> = BTreeSet::new();
@@ -269,8 +279,11 @@ async fn resolve(
         names.insert(event.customer.to_string());
     }
     names.extend(moves.iter().filter_map(|it| it.drafted.as_ref().map(|draft| draft.customer.clone())));
+    let versions = tx.share_catalogs(&[scope]).await?;
     let mut images = Images::default();
-    images.refresh(tx, &HashMap::from([(scope, names.iter().map(String::as_str).collect())])).await?;
+    images
+        .refresh(tx, &HashMap::from([(scope, names.iter().map(String::as_str).collect())]), &versions)
+        .await?;
     let mut not_open = Vec::new();
     for (place, planned) in moves.iter_mut().enumerate() {
         if let Some(event) = &planned.from
@@ -286,6 +299,7 @@ async fn resolve(
         }
         let Some(draft) = &planned.drafted else { continue };
         let fault = fault_of(planned.index);
+        consumed.check(draft).map_err(&fault)?;
         let drafted = Names { event_type: &draft.event_type, customer: &draft.customer, subscription: None };
         let customer = match images.resolve(scope, &drafted, draft.occurred_at, &draft.properties) {
             Ok(resolved) => resolved.customer,
@@ -294,6 +308,9 @@ async fn resolve(
                 not_open.push(NotOpen { place, is_added: true, at: draft.occurred_at, resolved });
                 customer
             }
+            Err(Unresolved::Unbilled(UnbilledReason::UnknownMeter)) if consumed.holds(draft.origin) => images
+                .find_customer(scope, &draft.customer)
+                .ok_or_else(|| fault(waiting(UnbilledReason::UnknownCustomer)))?,
             Err(Unresolved::Rejected(reason)) => return Err(fault(draft::rejected(reason))),
             Err(Unresolved::Unbilled(reason)) => return Err(fault(waiting(reason))),
         };
@@ -363,11 +380,10 @@ async fn store(cx: &Cx, tx: &mut WriterTx, moves: &[Move], occasion: &Occasion) 
         months.insert((date.year(), date.month()), event.occurred_at);
     }
     if !columns.is_empty() {
-        ingest::claim_fresh_keys(tx, &keys).await?;
         for at in months.into_values() {
             ingest::ensure_partition(tx, at).await?;
         }
-        ingest::insert_events(tx, &columns, cx.now).await?;
+        ingest::insert_events(tx, &keys, &columns, cx.now).await?;
     }
     let from: Vec<&StoredEvent> = moves.iter().filter_map(|it| it.from.as_ref()).collect();
     let to: Vec<&StoredEvent> = moves.iter().filter_map(|it| it.to.as_ref()).collect();

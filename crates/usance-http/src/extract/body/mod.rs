@@ -16,8 +16,7 @@ use serde_json::error::Category;
 use usance_app::error::{Code, Error, Result};
 
 pub(crate) use change::change;
-use objects::ObjectOnly;
-pub(crate) use objects::{objects, optional_object, optional_objects};
+pub(crate) use objects::{ObjectOnly, objects, optional_object, optional_objects};
 pub(crate) use texts::Texts;
 
 /// The longest time that a body may take to arrive.

@@ -1,6 +1,5 @@
 //! Holds: reserved, settled, released, extended, expired.
 
-use futures_util::future::join_all;
 use serde_json::{Value, json};
 use usance_testkit::{Client, Reply, TestServer};
 
@@ -38,95 +37,6 @@ async fn what_was_used_of_a_hold_is_taken_and_the_rest_is_free() {
     assert_eq!(again["status"], 409);
     let entries = client.get(&format!("{wallet}/entries?limit=1")).await.expect(200);
     assert_eq!((&entries["data"][0]["type"], minor(&entries["data"][0]["amount"])), (&json!("hold"), -250));
-    server.stop().await;
-}
-
-#[tokio::test]
-async fn the_limit_of_500_is_500_holds_however_many_ask_at_once() {
-    let server = TestServer::start().await;
-    let other = TestServer::start_on(&server.database).await;
-    let client = tenant(&server, None).await;
-    let wallet = funded(&client, 0, 500).await;
-    let second = Client::new(other.client.base()).with_key(client.key());
-
-    let asked = (0..50).map(|task| {
-        let (client, wallet) = (if task % 2 == 0 { &client } else { &second }.clone(), wallet.clone());
-        async move {
-            let mut statuses = Vec::new();
-            for _ in 0..16 {
-                statuses.push(hold(&client, &wallet, 1).await.status);
-            }
-            statuses
-        }
-    });
-    let statuses = join_all(asked).await.concat();
-
-    assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 500);
-    assert_eq!(statuses.iter().filter(|status| **status == 402).count(), 300);
-    assert_eq!(state(&client, &wallet).await, [0, 500, 0]);
-    other.stop_unchecked().await;
-    server.stop().await;
-}
-
-#[tokio::test]
-async fn of_several_who_resolve_one_hold_one_wins() {
-    let server = TestServer::start().await;
-    let client = tenant(&server, None).await;
-    let wallet = funded(&client, 10_000, 0).await;
-    let mut spent = 0;
-
-    for round in 0..40 {
-        let held = hold(&client, &wallet, 100).await.expect(201);
-        let racers = join_all((0..4).map(|racer| {
-            let (client, held) = (client.clone(), held.clone());
-            async move {
-                if (round + racer) % 2 == 0 {
-                    settle(&client, &held, 70).await
-                } else {
-                    release(&client, &held).await
-                }
-            }
-        }))
-        .await;
-        let won: Vec<_> = racers.iter().filter(|reply| reply.status == 200).collect();
-        assert_eq!(won.len(), 1);
-        spent += minor(&won[0].body["settled"]);
-        for lost in racers.into_iter().filter(|reply| reply.status != 200) {
-            lost.expect_code(409, "hold_not_open");
-        }
-    }
-
-    assert_eq!(state(&client, &wallet).await, [10_000 - spent, 0, 10_000 - spent]);
-    server.stop().await;
-}
-
-#[tokio::test]
-async fn a_hold_ends_when_its_time_is_over_whoever_looks() {
-    let server = TestServer::start_with(|settings| settings.role = usance_app::config::Role::Api).await;
-    let client = tenant(&server, None).await;
-    let wallet = funded(&client, 100, 0).await;
-    let held = hold(&client, &wallet, 100).await.expect(201);
-    let kept =
-        client.post(&format!("/holds/{}/extend", id(&held)), json!({ "expires_in": 60 })).await.expect(200);
-    assert_eq!(kept["expires_at"], held["expires_at"]);
-
-    // The clock moves without the work that is due: nobody sweeps.
-    let moved = "UPDATE test_clocks SET frozen_at = '2024-01-01T00:10:00Z' RETURNING 'moved'";
-    server.database.text_as_superuser(moved).await;
-    assert_eq!(state(&client, &wallet).await, [100, 0, 100]);
-    settle(&client, &held, 1).await.expect_code(409, "hold_not_open");
-    hold(&client, &wallet, 100).await.expect(201);
-    hold(&client, &wallet, 1).await.expect_code(402, "debt_limit_exceeded");
-
-    let expired = client.get(&format!("/holds/{}", id(&held))).await.expect(200);
-    assert_eq!(
-        (&expired["status"], &expired["resolved_at"]),
-        (&json!("expired"), &json!("2024-01-01T00:10:00Z"))
-    );
-    let back = "UPDATE test_clocks SET frozen_at = '2024-01-01T00:05:00Z' RETURNING 'moved'";
-    server.database.text_as_superuser(back).await;
-    assert_eq!(client.get(&format!("/holds/{}", id(&held))).await.expect(200)["status"], "expired");
-    assert_eq!(state(&client, &wallet).await, [100, 100, 0]);
     server.stop().await;
 }
 

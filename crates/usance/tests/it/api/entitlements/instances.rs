@@ -47,6 +47,38 @@ async fn another_instance_sees_a_right_end_and_what_was_used_within_a_second() {
 }
 
 #[tokio::test]
+async fn another_instance_sees_a_correction_within_a_second() {
+    // given
+    let here = TestServer::start().await;
+    let there = TestServer::start_on(&here.database).await;
+    let client = prepared(&here).await;
+    let other = there.client.with_key(client.key());
+    let grants = json!([{ "feature": "exports", "limit": "3" }, { "feature": "calls", "limit": "3" }]);
+    plan(&client, "pro", grants).await;
+    subscribe(&client, "pro").await;
+    for feature in ["exports", "calls"] {
+        for n in 0..3 {
+            let body = json!({ "id": format!("{feature}-{n}"), "customer": "ada", "feature": feature });
+            other.post("/entitlements/consume", body).await.expect(200);
+        }
+        assert_eq!(brief(&other, feature).await, r#"false "3" "0""#);
+    }
+
+    // when
+    for feature in ["exports", "calls"] {
+        client.post(&format!("/events/{feature}-0/void"), json!({})).await.expect(200);
+    }
+
+    // then
+    for feature in ["exports", "calls"] {
+        assert_eq!(brief(&client, feature).await, r#"true "2" "1""#);
+        becomes(&other, feature, r#"true "2" "1""#).await;
+    }
+    there.stop().await;
+    here.stop().await;
+}
+
+#[tokio::test]
 async fn an_instance_that_lost_its_connections_answers_by_what_changed_meanwhile() {
     let server = TestServer::start().await;
     let client = prepared(&server).await;

@@ -2,6 +2,8 @@
 
 mod check;
 mod consume;
+mod given_back;
+mod holds;
 mod instances;
 
 use serde_json::{Value, json};
