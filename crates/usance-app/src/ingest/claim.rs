@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use usance_db::{
     DbError, Scope, WriterTx,
-    ingest::{self, KeyColumns},
+    event_keys::{self, KeyColumns},
 };
 use uuid::Uuid;
 
@@ -60,7 +60,7 @@ pub(super) async fn claim<'a>(
         return Ok(Claim { fresh: compare(&HashMap::new(), entries, receipts), unclaimed: keys });
     }
     replays.careful -= 1;
-    let known = if ingest::claim_keys(tx, &keys).await? == wanted {
+    let known = if event_keys::claim(tx, &keys).await? == wanted {
         HashMap::new()
     } else {
         replays.expect();
@@ -101,7 +101,7 @@ async fn find_known(
     tx: &mut WriterTx,
     keys: &KeyColumns<'_>,
 ) -> Result<HashMap<(Scope, Uuid), Vec<u8>>, DbError> {
-    let known = ingest::find_known(tx, keys).await?;
+    let known = event_keys::find_known(tx, keys).await?;
     Ok(known.into_iter().map(|(scope, id_hash, payload_hash)| ((scope, id_hash), payload_hash)).collect())
 }
 

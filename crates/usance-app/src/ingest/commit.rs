@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use usance_core::metering::{Point, RejectReason, UnbilledReason, bucket_start, is_future};
 use usance_db::{
     DbError, Scope, WriterTx,
-    ingest::{self, EventColumns, EventRow, KeyColumns, UnbilledRow},
+    event_keys::{self, KeyColumns},
+    ingest::{self, EventColumns, EventRow, UnbilledRow},
     late_usage::LateStretch,
     usage_folds::BucketKey,
 };
@@ -49,7 +50,7 @@ impl Memory {
     pub(super) fn forget(&mut self, error: &DbError) {
         self.images.clear();
         self.known_months.clear();
-        if error.is_conflict(ingest::KEY_CONSTRAINT) {
+        if error.is_conflict(event_keys::KEY_CONSTRAINT) {
             self.replays.expect();
         }
     }
@@ -226,7 +227,7 @@ fn resolve<'a>(
         let tenant_now = images.test_clock(scope).unwrap_or(received_at);
         // What an event records was counted at an instant already.
         let instant = submission.unmeasured.map_or(tenant_now, |unmeasured| unmeasured.at);
-        let now = Now { received_at, tenant_now, instant };
+        let now = Now { received_at, of_tenant: tenant_now, instant };
         let mut of_request = Vec::with_capacity(submission.events.len());
         for (index, incoming) in submission.events.iter().enumerate() {
             let receipt = match incoming {
@@ -255,14 +256,14 @@ type Admitted = (Timestamp, Verdict);
 struct Now {
     /// By the wall clock.
     received_at: Timestamp,
-    tenant_now: Timestamp,
+    of_tenant: Timestamp,
     /// When an event happened that does not say so.
     instant: Timestamp,
 }
 
 fn admit(images: &Images, scope: Scope, event: &ParsedEvent, now: Now) -> Result<Admitted, RejectReason> {
     let occurred_at = event.time.unwrap_or(now.instant);
-    if is_future(occurred_at, now.received_at, now.tenant_now) {
+    if is_future(occurred_at, now.received_at, now.of_tenant) {
         return Err(RejectReason::FutureTime);
     }
     let names = Names {
@@ -364,7 +365,7 @@ pub(super) async fn count(
     received_at: Timestamp,
 ) -> Result<(), DbError> {
     if events.is_empty() {
-        return if unclaimed.is_empty() { Ok(()) } else { ingest::claim_fresh_keys(tx, unclaimed).await };
+        return if unclaimed.is_empty() { Ok(()) } else { event_keys::claim_fresh(tx, unclaimed).await };
     }
     events.sort_by_key(|counted| (counted.scope, counted.resolved.customer, counted.event.occurred_at));
     let mut folds = Folds::default();

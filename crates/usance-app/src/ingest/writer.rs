@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
-use usance_db::{DbError, ingest::KEY_CONSTRAINT};
+use usance_db::{DbError, event_keys::KEY_CONSTRAINT};
 
 use super::{
     Incoming, Queue, Receipt, Submission,

@@ -55,6 +55,8 @@ pub(crate) async fn run(options: &Options, dir: &Path, instance: &mut Instance) 
     let title = "Holds: reserving of one wallet beside PostgreSQL alone";
     let plot = options.plots.draw("holds", title, &report::panels(&rounds))?;
     writeln!(output, "Plot: {}", plot.display())?;
+    let memory_kib = bench.processes.server_memory_kib()?.1;
+    writeln!(output, "Most memory the server held: {} MiB", memory_kib / 1024)?;
     let reserved = options.load().limit;
     writeln!(
         output,

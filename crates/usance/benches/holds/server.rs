@@ -79,7 +79,8 @@ impl Server {
             "password": "a long enough passphrase 1" });
         let registered = self.target.call("POST", "/api/v1/auth/tenants/register/", &registration).await?;
         let key = registered.pointer("/tenant/api_key_test_secret").and_then(Value::as_str);
-        self.target.key = key.context("the registration returned no tenant.api_key_test_secret")?.to_owned();
+        key.context("the registration returned no tenant.api_key_test_secret")?
+            .clone_into(&mut self.target.key);
         Ok(())
     }
 

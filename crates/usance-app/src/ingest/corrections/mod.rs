@@ -15,8 +15,9 @@ use usance_core::{
 };
 use usance_db::{
     Scope, TenantTx, WriterTx,
+    event_keys::KeyColumns,
     event_revisions::{self, Correction, CurrentEvent, StoredEvent},
-    ingest::{self, EventColumns, EventRow, KeyColumns},
+    ingest::{self, EventColumns, EventRow},
     late_usage::LateStretch,
 };
 use uuid::Uuid;

@@ -86,7 +86,7 @@ impl Programme {
             33 => self.limit_units().await,
             _ => {
                 self.advance().await;
-                return None;
+                None
             }
         }
     }
