@@ -167,7 +167,7 @@ pub(crate) async fn ingest_events(State(state): State<HttpState>, request: Reque
     let mut room = cx.app.ingest.open_room(announced_bytes(&parts.headers)?)?;
     let limits = BodyLimits::new(REQUEST_BYTES_MAX, state.settings.request_timeout);
     let bytes = read_body(body, limits, |arrived| room.grow(arrived)).await?;
-    let parsed = cx.app.ingest.parse(kind, bytes).await?;
+    let parsed = cx.app.ingest.parse(kind, bytes, &mut room).await?;
     let receipts = cx.app.ingest.submit(cx.scope, parsed.events, room).await?;
     if parsed.single {
         refuse_single(&receipts)?;
