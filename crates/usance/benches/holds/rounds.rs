@@ -37,7 +37,7 @@ pub(crate) async fn run(options: &Options, dir: &Path, instance: &mut Instance) 
         processes: Processes { server: server.pid()?, postmaster: instance.postmaster()? },
         server,
         batched: Batched::connect(&instance.url(PRODUCT), &mut admin).await?,
-        single: Single::connect(&instance.url(BARE), options.connections.max(1)).await?,
+        single: Single::connect(&instance.url(BARE), options.sql_connections.max(1)).await?,
         admin,
         options,
     };
