@@ -30,14 +30,13 @@ use super::{
     told, uses,
 };
 use crate::{
-    Cx, customers,
+    Cx,
+    contended::retried,
+    customers,
     error::{Code, Error, Refusal, Result},
     ingest::{BodyKind, EventStatus, Incoming, ParsedEvent, Single, Unmeasured, parse},
     measure::measure_meters,
 };
-
-/// How often a transaction that lost against another one is repeated.
-pub(super) const CONTENDED_TRIES_MAX: usize = 5;
 
 /// What is to be consumed.
 #[derive(Debug)]
@@ -69,14 +68,7 @@ pub struct Consumed {
 pub async fn consume(cx: &Cx, input: &Consumption) -> Result<Consumed> {
     let quantity = read_quantity("/quantity", input.quantity.as_deref())?;
     let remembered = refresh::find(cx, &input.customer).await?;
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match try_consume(cx, &remembered, input, quantity).await {
-            Err(Error::Db(usance_db::DbError::Contended(_))) if tries < CONTENDED_TRIES_MAX => {}
-            done => return done,
-        }
-    }
+    retried(|| try_consume(cx, &remembered, input, quantity)).await
 }
 
 /// A consumption or hold that is being decided.
