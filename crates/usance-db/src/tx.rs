@@ -3,7 +3,7 @@
 use std::{str::FromStr, sync::Arc, time::Duration};
 
 use sqlx::{
-    AssertSqlSafe, Connection, PgConnection, PgPool, Postgres, Row, Transaction,
+    AssertSqlSafe, Connection, PgConnection, PgPool, Postgres, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tracing::Instrument;
@@ -52,6 +52,8 @@ impl Db {
             .options([
                 ("statement_timeout", statement_timeout.as_str()),
                 ("idle_in_transaction_session_timeout", "60000"),
+                // Of a rollback without a transaction: see `begin_statement`.
+                ("client_min_messages", "error"),
             ]);
         let pool = PgPoolOptions::new()
             .max_connections(settings.connections_max)
@@ -61,20 +63,6 @@ impl Db {
                 Box::pin(async move {
                     if idle.idle_for > UNTESTED_IDLE {
                         connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
-            // A begin that was cancelled half-way can leave a transaction open; it must not reach the next borrower.
-            .after_release(|connection, _| {
-                Box::pin(async move {
-                    // The simple protocol: a prepared statement reads two instants even outside a transaction.
-                    let row = sqlx::raw_sql("SELECT now() <> statement_timestamp()")
-                        .fetch_one(&mut *connection)
-                        .await?;
-                    let open: bool = row.try_get(0)?;
-                    if open {
-                        sqlx::query("ROLLBACK").execute(&mut *connection).await?;
                     }
                     Ok(true)
                 })
@@ -140,13 +128,15 @@ impl Db {
     }
 }
 
+/// A begin that failed or was cancelled half-way leaves a transaction open, which the next borrower of the connection must
+/// not go on in. It is rolled back first, because asking for it would cost every transaction a round trip.
 fn begin_statement(begin: &str, role: &str, scope: Option<Scope>) -> String {
     match scope {
         Some(Scope { tenant, livemode }) => format!(
-            "{begin}; SELECT set_config('role', '{role}', true), set_config('app.tenant_id', '{}', true), set_config('app.livemode', '{livemode}', true)",
+            "ROLLBACK; {begin}; SELECT set_config('role', '{role}', true), set_config('app.tenant_id', '{}', true), set_config('app.livemode', '{livemode}', true)",
             tenant.uuid(),
         ),
-        None => format!("{begin}; SELECT set_config('role', '{role}', true){PLANNING}"),
+        None => format!("ROLLBACK; {begin}; SELECT set_config('role', '{role}', true){PLANNING}"),
     }
 }
 
