@@ -355,6 +355,12 @@ pub(super) struct Counted<'a> {
 /// Year and month of a partition.
 pub(super) type Month = (i16, i8);
 
+/// The month of the partition that events of an instant lie in.
+pub(super) fn month_of(at: Timestamp) -> Month {
+    let date = jiff::tz::Offset::UTC.to_datetime(at);
+    (date.year(), date.month())
+}
+
 /// Claims keys that are not claimed yet, stores events, and adds them to their aggregates. `known_months` are those whose
 /// partitions are known to be there.
 pub(super) async fn count(
@@ -372,8 +378,7 @@ pub(super) async fn count(
     let mut months: BTreeMap<Month, Timestamp> = BTreeMap::new();
     let mut columns = EventColumns::default();
     for counted in events {
-        let date = jiff::tz::Offset::UTC.to_datetime(counted.event.occurred_at);
-        months.entry((date.year(), date.month())).or_insert(counted.event.occurred_at);
+        months.entry(month_of(counted.event.occurred_at)).or_insert(counted.event.occurred_at);
         add(&mut folds, &counted);
         columns.push(counted.scope, counted.resolved.customer, counted.event);
     }

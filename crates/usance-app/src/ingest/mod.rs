@@ -32,8 +32,17 @@ pub(crate) use single::{Single, Unmeasured};
 pub use unbilled::rate_unbilled;
 pub use writer::spawn_writers;
 
-use crate::error::{Code, Error, Refusal, Result};
+use crate::error::{Code, Error, FieldFault, Refusal, Result};
 use single::SpareImages;
+
+/// The refusal of an event by itself.
+pub fn rejected(reason: RejectReason) -> Refusal {
+    let mut refusal = Refusal::new(Code::EventRejected, reason.detail());
+    let fault =
+        FieldFault { pointer: String::new(), code: reason.as_str(), detail: reason.detail().to_owned() };
+    refusal.fields = vec![fault];
+    refusal
+}
 
 /// Events in one request.
 pub const EVENTS_MAX: usize = 10_000;

@@ -9,8 +9,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 use usance_core::metering::{
-    EVENT_BYTES_MAX, EventName, ID_BYTES_MAX, NAME_BYTES_MAX, Properties, PropertiesError, RejectReason,
-    identify,
+    EVENT_BYTES_MAX, EventName, ID_BYTES_MAX, NAME_BYTES_MAX, Properties, RejectReason, identify,
 };
 
 use super::{EVENTS_MAX, Incoming, ParsedEvent};
@@ -255,12 +254,7 @@ fn build(
     let time = time.map(read_time).transpose()?;
     let properties = match properties.map(RawValue::get) {
         None | Some("null") => Properties::empty(),
-        Some(json) => Properties::parse(json).map_err(|error| match error {
-            PropertiesError::NumberTooLong => RejectReason::MalformedDecimal,
-            PropertiesError::Malformed | PropertiesError::TooDeep | PropertiesError::UnstorableText => {
-                RejectReason::MalformedProperties
-            }
-        })?,
+        Some(json) => Properties::parse(json).map_err(RejectReason::from)?,
     };
     let identity = identify(name, &event_type, &customer, time, &properties);
     Ok(ParsedEvent {
