@@ -16,7 +16,7 @@ use usance_core::{
     ids::EntitlementCounterId,
 };
 use usance_db::{
-    TenantTx, WriterTx, catalog_versions,
+    TenantTx, WriterTx,
     entitlement_counters::{self, Counter},
     events, feature_holds,
     meters::Meter,
@@ -33,8 +33,8 @@ use crate::{
     Cx,
     contended::retried,
     customers,
-    error::{Code, Error, Refusal, Result},
-    ingest::{BodyKind, EventStatus, Incoming, ParsedEvent, Single, Unmeasured, parse},
+    error::{Code, Error, Result},
+    ingest::{BodyKind, EventStatus, Incoming, ParsedEvent, Single, Unmeasured, parse, rejected},
     measure::measure_meters,
 };
 
@@ -86,8 +86,8 @@ async fn try_consume(
     input: &Consumption,
     quantity: Decimal,
 ) -> Result<Consumed> {
-    let mut tx = begin_sharing(cx).await?;
-    let rights = current_rights(&mut tx, Some(remembered), &input.customer).await?;
+    let (mut tx, version) = begin_sharing(cx).await?;
+    let rights = current_rights(&mut tx, version, Some(remembered), &input.customer).await?;
     let now = rights.tenant_now(cx.app.now());
     let answer = |decision| checked(cx, &rights, &input.feature, decision, now);
     let entitled = entitled(&rights.subscriptions, &input.feature, now);
@@ -141,21 +141,22 @@ async fn try_consume(
     Ok(Consumed { checked: answer(after), replayed: false })
 }
 
-/// Begins a transaction that holds the tenant's catalogue still.
-pub(super) async fn begin_sharing(cx: &Cx) -> Result<TenantTx> {
+/// Begins a transaction that holds the tenant's catalogue still, at the version that is returned.
+pub(super) async fn begin_sharing(cx: &Cx) -> Result<(TenantTx, i64)> {
     let mut tx = cx.app.db.writer().await?;
-    tx.share_catalogs(&[cx.scope]).await?;
-    Ok(tx.into_tenant(cx.scope).await?)
+    let versions = tx.share_catalogs(&[cx.scope]).await?;
+    let version = versions.first().map_or(0, |(_, version)| *version);
+    Ok((tx.into_tenant(cx.scope).await?, version))
 }
 
 /// The rights by the catalogue that is held still: those that are remembered, or read anew.
 pub(super) async fn current_rights(
     tx: &mut TenantTx,
+    version: i64,
     remembered: Option<&Remembered>,
     name: &str,
 ) -> Result<Arc<Rights>> {
     if let Some(remembered) = remembered {
-        let version = catalog_versions::get(tx).await?;
         let rights = Arc::clone(&remembered.known().rights);
         if rights.version == version {
             return Ok(rights);
@@ -300,7 +301,7 @@ pub(super) async fn record(
         }
         EventStatus::Conflict => return Err(conflict()),
         EventStatus::Rejected(reason) => {
-            return Err(Refusal::new(Code::EventRejected, reason.detail()).into());
+            return Err(rejected(reason).into());
         }
     }
     Ok((receipt.status, usage, tx.into_tenant(cx.scope).await?))

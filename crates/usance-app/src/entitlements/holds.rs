@@ -115,8 +115,8 @@ fn read(input: CreateFeatureHold) -> Result<Wanted> {
 }
 
 async fn try_hold(cx: &Cx, remembered: &Remembered, wanted: &Wanted) -> Result<FeatureHeld> {
-    let mut tx = begin_sharing(cx).await?;
-    let rights = current_rights(&mut tx, Some(remembered), &wanted.customer).await?;
+    let (mut tx, version) = begin_sharing(cx).await?;
+    let rights = current_rights(&mut tx, version, Some(remembered), &wanted.customer).await?;
     let now = rights.tenant_now(cx.app.now());
     let refused =
         |decision| FeatureHeld::Refused(Box::new(checked(cx, &rights, &wanted.feature, decision, now)));
@@ -226,10 +226,10 @@ async fn try_settle(
     input: &SettleFeatureHold,
     quantity: Decimal,
 ) -> Result<FeatureHold> {
-    let mut tx = begin_sharing(cx).await?;
+    let (mut tx, version) = begin_sharing(cx).await?;
     let customer = get(&mut tx, id).await?.customer_id;
     let remembered = cx.app.entitlements.find(cx.scope, customer);
-    let rights = current_rights(&mut tx, remembered.as_deref(), &customer.to_string()).await?;
+    let rights = current_rights(&mut tx, version, remembered.as_deref(), &customer.to_string()).await?;
     let now = rights.tenant_now(cx.app.now());
     let (hold, counter) = resolve(cx, &mut tx, (id, HoldCommand::Settle(quantity)), now).await?;
     if quantity.is_zero() {
