@@ -67,6 +67,11 @@ impl Db {
                     Ok(true)
                 })
             })
+            // A connection keeps the room that its largest statement took, and ten thousand events take megabytes.
+            .after_release(|connection, _| {
+                connection.shrink_buffers();
+                Box::pin(async { Ok(true) })
+            })
             .connect_lazy_with(options);
         Ok(Self { pool, generations: Arc::default() })
     }

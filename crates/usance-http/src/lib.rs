@@ -205,11 +205,11 @@ pub fn router(app: App, settings: HttpSettings) -> Router {
     router_with(Router::new(), app, settings)
 }
 
-/// The service of the product with one route more, `/constant`, which tells an authorised caller `ok`: what a benchmark
-/// compares other routes with.
+/// The service of the product with one route more, `/api/v1/constant`, which tells an authorised caller `ok`: what a
+/// benchmark compares other routes with.
 pub fn constant_router(app: App, settings: HttpSettings) -> Router {
     let constant = get(async |extract::Authorized(_): extract::Authorized| "ok");
-    router_with(Router::new().route("/constant", constant), app, settings)
+    router_with(Router::new().nest("/api/v1", Router::new().route("/constant", constant)), app, settings)
 }
 
 fn router_with(more: Router<HttpState>, app: App, settings: HttpSettings) -> Router {
