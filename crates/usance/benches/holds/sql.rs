@@ -1,7 +1,7 @@
 //! PostgreSQL without a server in between: the product's statements in batches, and single conditional updates.
 
-use crate::http::{Answers, take_one};
 use crate::options::Load;
+use crate::wallets::{Answers, take_one};
 use anyhow::{Context, Result, ensure};
 use jiff::{SignedDuration, Timestamp};
 use sqlx::{Connection as _, PgConnection};
