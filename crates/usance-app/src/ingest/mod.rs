@@ -48,10 +48,11 @@ pub fn rejected(reason: RejectReason) -> Refusal {
 pub const EVENTS_MAX: usize = 10_000;
 /// Bytes of one request.
 pub const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Bodies beyond this are read on a thread of their own, so that other requests do not wait.
+/// Bodies beyond this are read in turns, so that other requests do not wait.
 const INLINE_BYTES_MAX: usize = 64 * 1024;
-/// Bytes of such bodies between being read and their answer: what they become meanwhile is more than ten times their size, and
-/// a third of this keeps PostgreSQL busy.
+/// Bodies beyond this are read on a thread of their own: already finding where each event begins would hold others up.
+const TURNS_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of large bodies between being read and their answer: what they become meanwhile is many times their size.
 const LARGE_BYTES: usize = 3 * 1024 * 1024;
 /// The unit in which the queue counts bytes.
 const PERMIT_BYTES: usize = 1024;
@@ -263,6 +264,9 @@ impl Ingest {
         let share = u32::try_from(permits_for(bytes.len(), LARGE_BYTES)).unwrap_or(u32::MAX);
         let turn = Arc::clone(&self.large).acquire_many_owned(share).await;
         room.share = Some(turn.map_err(|_| Error::Internal("nobody reads events"))?);
+        if bytes.len() <= TURNS_BYTES_MAX {
+            return parse::parse_in_turns(kind, &bytes).await;
+        }
         tokio::task::spawn_blocking(move || parse::parse(kind, &bytes)).await.map_err(stopped)?
     }
 
