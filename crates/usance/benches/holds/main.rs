@@ -5,7 +5,7 @@
 //! connection reserves 1 of one wallet, again and again, until more was asked for than its limit. *Batched SQL* drives the
 //! product's statements, in batches as large as the server's were in the same round, on one connection, because a second one
 //! would only wait for the wallet. *Single updates* is what a first draft would do: a row with a limit, and a transaction for
-//! each reservation, on as many connections as over HTTP. After every run exactly the limit must have been reserved.
+//! each reservation, on as many connections as PostgreSQL takes. After every run exactly the limit must have been reserved.
 //!
 //! `cargo bench -p usance --bench holds`, or with `-- --quick` for a first look.
 

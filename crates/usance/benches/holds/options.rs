@@ -30,7 +30,7 @@ pub(crate) struct Options {
     quick: bool,
 
     /// Connections to the server, each with one reservation in flight
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 256)]
     pub(crate) connections: usize,
 
     /// Connections to PostgreSQL that make single updates, each with one in flight; PostgreSQL takes a hundred in all
