@@ -5,7 +5,7 @@ use jiff_sqlx::ToSqlx;
 use rust_decimal::Decimal;
 use usance_core::{
     entitlement::{SlidingUse, Slot, Use},
-    ids::{CustomerId, EntitlementCounterId, FeatureId},
+    ids::{CustomerId, EntitlementCounterId, FeatureId, MeterId},
 };
 use uuid::Uuid;
 
@@ -135,6 +135,19 @@ pub async fn lock(
     .fetch_one(tx.connection())
     .await?;
     Ok(row.into())
+}
+
+/// Takes what a customer uses of a meter for this transaction alone, as far as features limit it.
+pub async fn lock_meter(tx: &mut TenantTx, customer: CustomerId, meter: MeterId) -> Result<(), DbError> {
+    sqlx::query!(
+        r#"-- entitlement_counters::lock_meter
+        SELECT pg_advisory_xact_lock(hashtextextended($1::uuid::text, hashtextextended($2::uuid::text, 0)))::text AS "locked?""#,
+        customer.uuid(),
+        meter.uuid(),
+    )
+    .fetch_one(tx.connection())
+    .await?;
+    Ok(())
 }
 
 /// Takes a counter by its id for this transaction alone.

@@ -1,9 +1,16 @@
 //! The pool and the three kinds of transaction.
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use sqlx::{
-    AssertSqlSafe, Connection, PgConnection, PgPool, Postgres, Transaction,
+    AssertSqlSafe, Connection, PgConnection, PgPool, Postgres, Row, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tracing::Instrument;
@@ -40,6 +47,8 @@ const UNTESTED_IDLE: Duration = Duration::from_secs(1);
 pub struct Db {
     pool: PgPool,
     generations: Arc<Generations>,
+    /// Whether a begin failed: it can leave its transaction open in a connection of the pool.
+    begin_failed: Arc<AtomicBool>,
 }
 
 impl Db {
@@ -52,15 +61,19 @@ impl Db {
             .options([
                 ("statement_timeout", statement_timeout.as_str()),
                 ("idle_in_transaction_session_timeout", "60000"),
-                // Of a rollback without a transaction: see `begin_statement`.
-                ("client_min_messages", "error"),
             ]);
+        let begin_failed = Arc::new(AtomicBool::new(false));
+        let is_suspect = Arc::clone(&begin_failed);
         let pool = PgPoolOptions::new()
             .max_connections(settings.connections_max)
             .acquire_timeout(settings.acquire_timeout)
             .test_before_acquire(false)
-            .before_acquire(|connection, idle| {
+            .before_acquire(move |connection, idle| {
+                let is_suspect = is_suspect.load(Ordering::SeqCst);
                 Box::pin(async move {
+                    if is_suspect {
+                        return is_outside_transaction(connection).await;
+                    }
                     if idle.idle_for > UNTESTED_IDLE {
                         connection.ping().await?;
                     }
@@ -73,7 +86,7 @@ impl Db {
                 Box::pin(async { Ok(true) })
             })
             .connect_lazy_with(options);
-        Ok(Self { pool, generations: Arc::default() })
+        Ok(Self { pool, generations: Arc::default(), begin_failed })
     }
 
     /// Begins a transaction that reaches the rows of one tenant and mode.
@@ -125,23 +138,33 @@ impl Db {
         let pool = self.pool.clone();
         // One round trip; what is written into it comes from our own types.
         let statement = AssertSqlSafe(begin_statement(statement, role, scope));
-        let begin = async move { Ok(pool.begin_with(statement).await?) };
-        match tokio::spawn(begin.in_current_span()).await {
+        let begin = async move { pool.begin_with(statement).await };
+        let result = match tokio::spawn(begin.in_current_span()).await {
+            Ok(Err(sqlx::Error::PoolTimedOut)) => return Err(sqlx::Error::PoolTimedOut.into()),
             Ok(result) => result,
-            Err(_) => Err(DbError::Unavailable(sqlx::Error::WorkerCrashed)),
+            Err(_) => Err(sqlx::Error::WorkerCrashed),
+        };
+        if result.is_err() {
+            self.begin_failed.store(true, Ordering::SeqCst);
         }
+        Ok(result?)
     }
 }
 
-/// A begin that failed or was cancelled half-way leaves a transaction open, which the next borrower of the connection must
-/// not go on in. It is rolled back first, because asking for it would cost every transaction a round trip.
+/// Whether a connection can be borrowed. Asking costs a round trip, so that it is done only when a begin has failed.
+async fn is_outside_transaction(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    // The simple protocol: a prepared statement reads two instants even outside a transaction. A failed transaction refuses.
+    let row = sqlx::raw_sql("SELECT now() = statement_timestamp()").fetch_one(connection).await?;
+    row.try_get(0)
+}
+
 fn begin_statement(begin: &str, role: &str, scope: Option<Scope>) -> String {
     match scope {
         Some(Scope { tenant, livemode }) => format!(
-            "ROLLBACK; {begin}; SELECT set_config('role', '{role}', true), set_config('app.tenant_id', '{}', true), set_config('app.livemode', '{livemode}', true)",
+            "{begin}; SELECT set_config('role', '{role}', true), set_config('app.tenant_id', '{}', true), set_config('app.livemode', '{livemode}', true)",
             tenant.uuid(),
         ),
-        None => format!("ROLLBACK; {begin}; SELECT set_config('role', '{role}', true){PLANNING}"),
+        None => format!("{begin}; SELECT set_config('role', '{role}', true){PLANNING}"),
     }
 }
 

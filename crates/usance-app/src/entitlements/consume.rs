@@ -68,6 +68,7 @@ pub struct Consumed {
 pub async fn consume(cx: &Cx, input: &Consumption) -> Result<Consumed> {
     let quantity = read_quantity("/quantity", input.quantity.as_deref())?;
     let remembered = refresh::find(cx, &input.customer).await?;
+    let _turn = remembered.turn().await;
     retried(|| try_consume(cx, &remembered, input, quantity)).await
 }
 
@@ -185,6 +186,8 @@ impl Deciding<'_> {
     pub(super) async fn read(&mut self, tx: &mut TenantTx) -> Result<()> {
         self.counter.of.held = feature_holds::expire(tx, &self.counter, self.now).await?;
         if let Some(span) = uses::span(self.rights, &self.entitled, self.now) {
+            // Another feature of the same meter has a counter of its own.
+            entitlement_counters::lock_meter(tx, span.customer, span.meter.id).await?;
             let used = measure_meters(tx, &[span]).await?.pop().unwrap_or_default();
             self.counter.of = uses::of_meter(&span, used, self.counter.of.held);
         }

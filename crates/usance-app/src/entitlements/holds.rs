@@ -94,6 +94,7 @@ struct Wanted {
 pub async fn hold(cx: &Cx, input: CreateFeatureHold) -> Result<FeatureHeld> {
     let wanted = read(input)?;
     let remembered = refresh::find(cx, &wanted.customer).await?;
+    let _turn = remembered.turn().await;
     retried(|| try_hold(cx, &remembered, &wanted)).await
 }
 

@@ -9,10 +9,11 @@ use tokio_util::sync::CancellationToken;
 use usance_db::{
     DbError,
     catalog_news::{CatalogListener, News},
+    catalog_versions,
 };
 
 use super::{
-    memory::{Freshness, Known, Remembered, ScopeMemory},
+    memory::{Additions, Freshness, Known, Remembered, ScopeMemory},
     rights::Rights,
     uses,
 };
@@ -81,7 +82,7 @@ async fn read_by_name(cx: &Cx, memory: &ScopeMemory, name: &str) -> Result<Arc<R
     let rights = Rights::load(&mut tx, &customer).await?;
     let uses = uses::load(&mut tx, &[&rights], as_of).await?.pop().unwrap_or_default();
     let known = Known::new(Arc::new(rights), uses, generation, as_of);
-    Ok(memory.remember(cx.scope, name, known, additions))
+    Ok(memory.remember(cx.scope, name, known, additions.as_ref()))
 }
 
 /// Reads again what customers of one tenant and mode used; the rights are those of the same catalogue.
@@ -89,14 +90,19 @@ async fn read_uses(cx: &Cx, of: &[&Remembered]) -> Result<()> {
     let as_of: Timestamp = cx.app.now();
     let before = of.iter().map(|remembered| {
         let known = remembered.known();
-        (Arc::clone(&known.rights), known.generation, known.additions)
+        (Arc::clone(&known.rights), known.generation, known.additions.clone())
     });
-    let before: Vec<(Arc<Rights>, u64, u64)> = before.collect();
+    let before: Vec<(Arc<Rights>, u64, Additions)> = before.collect();
     let rights: Vec<&Rights> = before.iter().map(|(rights, ..)| &**rights).collect();
     let mut tx = cx.begin().await?;
+    let version = catalog_versions::get(&mut tx).await?;
+    if rights.iter().any(|rights| rights.version != version) {
+        // News of it may still come, or was lost with a connection that nobody knows to be dead.
+        cx.app.db.generations().count_up(cx.scope);
+    }
     let uses = uses::load(&mut tx, &rights, as_of).await?;
     for ((remembered, (rights, generation, additions)), uses) in of.iter().zip(before).zip(uses) {
-        remembered.replace(Known::new(rights, uses, generation, as_of), Some(additions));
+        remembered.replace(Known::new(rights, uses, generation, as_of), Some(&additions));
     }
     Ok(())
 }
@@ -113,8 +119,8 @@ pub async fn run_refresher(app: App, due: Arc<Due>, stop: CancellationToken) {
 
 /// Reads customers of one tenant and mode again, but for those that somebody reads already.
 async fn refresh(cx: &Cx, due: &[Arc<Remembered>]) {
-    let reading = due.iter().filter_map(|it| Some((&**it, it.reading.try_lock().ok()?)));
-    let (free, _reading): (Vec<&Remembered>, Vec<_>) = reading.unzip();
+    let free = due.iter().filter(|remembered| remembered.reading.try_lock().is_ok());
+    let free: Vec<&Remembered> = free.map(|remembered| &**remembered).collect();
     if !free.is_empty() {
         read_together(cx, &free).await;
     }
@@ -158,7 +164,10 @@ pub async fn listen(app: App, stop: CancellationToken) {
                 failures = 0;
                 app.db.generations().count_up(scope);
             }
-            Ok(News::Missed) => app.db.generations().count_up_all(),
+            Ok(News::Missed) => {
+                failures = 0;
+                app.db.generations().count_up_all();
+            }
             Err(error) => {
                 failures = failures.saturating_add(1);
                 listener = None;

@@ -40,7 +40,7 @@ pub(super) struct Claim<'a> {
 pub(super) async fn claim<'a>(
     tx: &mut WriterTx,
     replays: &mut Replays,
-    entries: &[Entry<'a>],
+    entries: &[&Entry<'a>],
     receipts: &mut [Vec<Receipt>],
 ) -> Result<Claim<'a>, DbError> {
     let mut keys = KeyColumns::default();
@@ -72,7 +72,7 @@ pub(super) async fn claim<'a>(
 /// Tells which entries are new, and notes in the receipts what the others are.
 fn compare(
     known: &HashMap<(Scope, Uuid), Vec<u8>>,
-    entries: &[Entry<'_>],
+    entries: &[&Entry<'_>],
     receipts: &mut [Vec<Receipt>],
 ) -> Vec<bool> {
     let mut fresh = Vec::with_capacity(entries.len());

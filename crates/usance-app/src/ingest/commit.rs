@@ -128,10 +128,11 @@ pub(super) async fn write(
     recognise_rejected(tx, batch, &mut receipts).await?;
     find_late(tx, &mut entries, &mut receipts).await?;
     // One order of locking for all writers. Of two events with one id, the first one sent comes first.
-    entries.sort_by_key(|entry| (entry.key(), entry.place));
-    let Claim { fresh, unclaimed } = claim(tx, replays, &entries, &mut receipts).await?;
+    let mut ordered: Vec<&Entry<'_>> = entries.iter().collect();
+    ordered.sort_unstable_by_key(|entry| (entry.key(), entry.place));
+    let Claim { fresh, unclaimed } = claim(tx, replays, &ordered, &mut receipts).await?;
     let fresh: Vec<&Entry<'_>> =
-        entries.iter().zip(fresh).filter_map(|(entry, is_fresh)| is_fresh.then_some(entry)).collect();
+        ordered.into_iter().zip(fresh).filter_map(|(entry, is_fresh)| is_fresh.then_some(entry)).collect();
     store(tx, known_months, &unclaimed, &fresh, received_at).await?;
     mark_late(tx, images, &fresh, received_at).await?;
     let usage = fresh.iter().flat_map(|entry| new_usage(entry)).collect();
@@ -373,7 +374,9 @@ pub(super) async fn count(
     if events.is_empty() {
         return if unclaimed.is_empty() { Ok(()) } else { event_keys::claim_fresh(tx, unclaimed).await };
     }
-    events.sort_by_key(|counted| (counted.scope, counted.resolved.customer, counted.event.occurred_at));
+    events.sort_unstable_by_key(|counted| {
+        (counted.scope, counted.resolved.customer, counted.event.occurred_at)
+    });
     let mut folds = Folds::default();
     let mut months: BTreeMap<Month, Timestamp> = BTreeMap::new();
     let mut columns = EventColumns::default();
