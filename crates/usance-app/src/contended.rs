@@ -5,7 +5,7 @@ use usance_db::DbError;
 use crate::error::{Error, Result};
 
 /// How often a transaction is tried.
-const TRIES_MAX: usize = 5;
+pub(crate) const TRIES_MAX: usize = 5;
 
 /// Runs a transaction, and anew as long as it loses against another one.
 pub(crate) async fn retried<T, F>(run: impl Fn() -> F) -> Result<T>

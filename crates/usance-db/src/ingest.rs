@@ -71,8 +71,8 @@ impl<'a> EventColumns<'a> {
     }
 }
 
-/// Adds events whose keys this transaction claimed or, as [`crate::event_keys::claim_fresh`] does, claims with them; the partitions of their
-/// months exist.
+/// Adds events whose keys this transaction claimed or, as [`crate::event_keys::claim_fresh`] does, claims with them; the
+/// partitions of their months exist.
 pub async fn insert_events(
     tx: &mut WriterTx,
     fresh: &KeyColumns<'_>,

@@ -237,27 +237,20 @@ pub async fn insert_values(tx: &mut WriterTx, values: &[(BucketKey, Uuid)]) -> R
 pub async fn clear(tx: &mut WriterTx, buckets: &[BucketKey]) -> Result<(), DbError> {
     let keys = KeyColumns::new(buckets.iter());
     sqlx::query!(
-        "-- usage_folds::clear_buckets
+        "-- usage_folds::clear
+        WITH s AS (
+            SELECT * FROM unnest($1::uuid[], $2::bool[], $3::uuid[], $4::uuid[], $5::timestamptz[])
+                AS s (tenant_id, livemode, customer_id, meter_id, bucket_start)
+        ), seen AS (
+            DELETE FROM usage_values v
+            USING s
+            WHERE v.tenant_id = s.tenant_id AND v.livemode = s.livemode AND v.customer_id = s.customer_id
+                AND v.meter_id = s.meter_id AND v.bucket_start = s.bucket_start
+        )
         DELETE FROM usage_buckets b
-        USING unnest($1::uuid[], $2::bool[], $3::uuid[], $4::uuid[], $5::timestamptz[])
-            AS s (tenant_id, livemode, customer_id, meter_id, bucket_start)
+        USING s
         WHERE b.tenant_id = s.tenant_id AND b.livemode = s.livemode AND b.customer_id = s.customer_id
             AND b.meter_id = s.meter_id AND b.bucket_start = s.bucket_start",
-        &keys.scopes.tenants,
-        &keys.scopes.livemodes,
-        &keys.customers,
-        &keys.meters,
-        &keys.bucket_starts as &[jiff_sqlx::Timestamp],
-    )
-    .execute(tx.connection())
-    .await?;
-    sqlx::query!(
-        "-- usage_folds::clear_values
-        DELETE FROM usage_values v
-        USING unnest($1::uuid[], $2::bool[], $3::uuid[], $4::uuid[], $5::timestamptz[])
-            AS s (tenant_id, livemode, customer_id, meter_id, bucket_start)
-        WHERE v.tenant_id = s.tenant_id AND v.livemode = s.livemode AND v.customer_id = s.customer_id
-            AND v.meter_id = s.meter_id AND v.bucket_start = s.bucket_start",
         &keys.scopes.tenants,
         &keys.scopes.livemodes,
         &keys.customers,
