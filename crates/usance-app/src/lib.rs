@@ -9,6 +9,7 @@ pub mod config;
 
 mod change;
 pub mod check;
+mod contended;
 pub mod correction_sessions;
 pub mod coupons;
 pub mod credit_balances;

@@ -264,7 +264,8 @@ async fn run(cx: &Cx, mut tx: TenantTx, work: DueWork) -> Result<()> {
             return run_batch(cx, tx, batch).await;
         }
     }
-    let result = run_kind(cx, tx, kind, &work).await;
+    // On the heap, because it holds what any kind needs.
+    let result = Box::pin(run_kind(cx, tx, kind, &work)).await;
     note_outcome(cx, &work, result).await
 }
 
@@ -340,7 +341,8 @@ async fn run_kind(cx: &Cx, mut tx: TenantTx, kind: Kind, work: &DueWork) -> Resu
             Ok(tx.commit().await?)
         }
         Kind::CollectInvoice => {
-            under_lease(cx, tx, work, payments::collect(cx, InvoiceId::from_uuid(work.subject_id))).await
+            let collect = payments::collect(cx, InvoiceId::from_uuid(work.subject_id));
+            under_lease(cx, tx, work, Box::pin(collect)).await
         }
         Kind::MigratePlan => {
             lease(cx, tx, work).await?;

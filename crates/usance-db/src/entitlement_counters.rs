@@ -5,7 +5,7 @@ use jiff_sqlx::ToSqlx;
 use rust_decimal::Decimal;
 use usance_core::{
     entitlement::{SlidingUse, Slot, Use},
-    ids::{CustomerId, EntitlementCounterId, FeatureId},
+    ids::{CustomerId, EntitlementCounterId, FeatureId, MeterId},
 };
 use uuid::Uuid;
 
@@ -63,30 +63,50 @@ impl From<Row> for Counter {
     }
 }
 
-/// Lists the counters of a customer; holds whose time is over hold nothing.
-pub async fn list(tx: &mut TenantTx, customer: CustomerId, now: Timestamp) -> Result<Vec<Counter>, DbError> {
+/// Lists the counters of customers, each with the place of its customer; holds whose time is over at the customer's time hold
+/// nothing.
+pub async fn list(
+    tx: &mut TenantTx,
+    customers: &[(CustomerId, Timestamp)],
+) -> Result<Vec<(usize, Counter)>, DbError> {
     let (tenant, livemode) = tx.keys();
-    let rows = sqlx::query_as!(
-        Row,
+    let rows = sqlx::query!(
         r#"-- entitlement_counters::list
-        SELECT id, customer_id, feature_id, (SELECT f.code FROM features f WHERE f.tenant_id = c.tenant_id AND f.livemode = c.livemode AND f.id = c.feature_id)
-                AS "feature_code!", window_start AS "window_start: jiff_sqlx::Timestamp", used,
-            slot_times AS "slot_times: Vec<jiff_sqlx::Timestamp>", slot_uses AS "slot_uses: Vec<Decimal>", exhausted,
-            CASE WHEN held = 0 THEN held ELSE trim_scale(held - (
+        SELECT asked.place AS "place!", c.id, c.customer_id, c.feature_id,
+            (SELECT f.code FROM features f WHERE f.tenant_id = c.tenant_id AND f.livemode = c.livemode AND f.id = c.feature_id)
+                AS "feature_code!", c.window_start AS "window_start: jiff_sqlx::Timestamp", c.used,
+            c.slot_times AS "slot_times: Vec<jiff_sqlx::Timestamp>", c.slot_uses AS "slot_uses: Vec<Decimal>", c.exhausted,
+            CASE WHEN c.held = 0 THEN c.held ELSE trim_scale(c.held - (
                 SELECT coalesce(sum(h.quantity), 0) FROM feature_holds h
                 WHERE h.tenant_id = c.tenant_id AND h.livemode = c.livemode AND h.customer_id = c.customer_id
-                    AND h.feature_id = c.feature_id AND h.status = 'open' AND h.expires_at <= $4
+                    AND h.feature_id = c.feature_id AND h.status = 'open' AND h.expires_at <= asked.now
             )) END AS "held!"
-        FROM entitlement_counters c
-        WHERE tenant_id = $1 AND livemode = $2 AND customer_id = $3"#,
+        FROM unnest($3::uuid[], $4::timestamptz[]) WITH ORDINALITY AS asked (customer_id, now, place)
+        JOIN entitlement_counters c ON c.tenant_id = $1 AND c.livemode = $2 AND c.customer_id = asked.customer_id"#,
         tenant,
         livemode,
-        customer.uuid(),
-        now.to_sqlx(),
+        &customers.iter().map(|(customer, _)| customer.uuid()).collect::<Vec<_>>(),
+        &customers.iter().map(|(_, now)| now.to_sqlx()).collect::<Vec<_>>() as &[jiff_sqlx::Timestamp],
     )
     .fetch_all(tx.connection())
     .await?;
-    Ok(rows.into_iter().map(Counter::from).collect())
+    let counter = rows.into_iter().map(|row| {
+        let place = usize::try_from(row.place - 1).unwrap_or_default();
+        let row = Row {
+            id: row.id,
+            customer_id: row.customer_id,
+            feature_id: row.feature_id,
+            feature_code: row.feature_code,
+            window_start: row.window_start,
+            used: row.used,
+            slot_times: row.slot_times,
+            slot_uses: row.slot_uses,
+            held: row.held,
+            exhausted: row.exhausted,
+        };
+        (place, row.into())
+    });
+    Ok(counter.collect())
 }
 
 /// Takes the counter of a customer and feature for this transaction alone, with the given id if there is none yet.
@@ -115,6 +135,19 @@ pub async fn lock(
     .fetch_one(tx.connection())
     .await?;
     Ok(row.into())
+}
+
+/// Takes what a customer uses of a meter for this transaction alone, as far as features limit it.
+pub async fn lock_meter(tx: &mut TenantTx, customer: CustomerId, meter: MeterId) -> Result<(), DbError> {
+    sqlx::query!(
+        r#"-- entitlement_counters::lock_meter
+        SELECT pg_advisory_xact_lock(hashtextextended($1::uuid::text, hashtextextended($2::uuid::text, 0)))::text AS "locked?""#,
+        customer.uuid(),
+        meter.uuid(),
+    )
+    .fetch_one(tx.connection())
+    .await?;
+    Ok(())
 }
 
 /// Takes a counter by its id for this transaction alone.

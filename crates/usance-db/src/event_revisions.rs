@@ -5,7 +5,7 @@ use jiff_sqlx::ToSqlx;
 use usance_core::ids::{CorrectionId, CorrectionSessionId, CustomerId};
 use uuid::Uuid;
 
-use crate::{DbError, Scope, TenantTx, WriterTx, usage_folds::BucketKey};
+use crate::{DbError, Scope, TenantTx, WriterTx};
 
 /// A revision of an event as stored.
 #[derive(Debug, Clone)]
@@ -91,15 +91,16 @@ pub async fn find_many(tx: &mut TenantTx, origins: &[Uuid]) -> Result<Vec<Curren
     Ok(current.collect())
 }
 
-/// Takes revisions that count out of the count.
-pub async fn void(
+/// Takes revisions out of the count since an instant, or lets them count: new ones, and old ones again. Of an event at most
+/// one revision may count.
+pub async fn set_voided(
     tx: &mut WriterTx,
     scope: Scope,
     revisions: &[&StoredEvent],
-    at: Timestamp,
+    voided_at: Option<Timestamp>,
 ) -> Result<(), DbError> {
     sqlx::query!(
-        "-- event_revisions::void
+        "-- event_revisions::set_voided
         INSERT INTO event_revisions AS r (tenant_id, livemode, origin_hash, revision, id_hash, customer_id, occurred_at, voided_at)
         SELECT $1, $2, t.*, $8
         FROM unnest($3::uuid[], $4::int[], $5::uuid[], $6::uuid[], $7::timestamptz[]) AS t
@@ -111,68 +112,7 @@ pub async fn void(
         &revisions.iter().map(|it| it.id_hash).collect::<Vec<_>>(),
         &revisions.iter().map(|it| it.customer.uuid()).collect::<Vec<_>>(),
         &revisions.iter().map(|it| it.occurred_at.to_sqlx()).collect::<Vec<_>>() as &[jiff_sqlx::Timestamp],
-        at.to_sqlx(),
-    )
-    .execute(tx.connection())
-    .await?;
-    Ok(())
-}
-
-/// Lets revisions count: new ones, and old ones again. No other revision of their events may count.
-pub async fn count(tx: &mut WriterTx, scope: Scope, revisions: &[&StoredEvent]) -> Result<(), DbError> {
-    sqlx::query!(
-        "-- event_revisions::count
-        INSERT INTO event_revisions AS r (tenant_id, livemode, origin_hash, revision, id_hash, customer_id, occurred_at)
-        SELECT $1, $2, t.*
-        FROM unnest($3::uuid[], $4::int[], $5::uuid[], $6::uuid[], $7::timestamptz[]) AS t
-        ON CONFLICT (tenant_id, livemode, origin_hash, revision) DO UPDATE SET voided_at = NULL",
-        scope.tenant.uuid(),
-        scope.livemode,
-        &revisions.iter().map(|it| it.origin).collect::<Vec<_>>(),
-        &revisions.iter().map(|it| it.revision).collect::<Vec<_>>(),
-        &revisions.iter().map(|it| it.id_hash).collect::<Vec<_>>(),
-        &revisions.iter().map(|it| it.customer.uuid()).collect::<Vec<_>>(),
-        &revisions.iter().map(|it| it.occurred_at.to_sqlx()).collect::<Vec<_>>() as &[jiff_sqlx::Timestamp],
-    )
-    .execute(tx.connection())
-    .await?;
-    Ok(())
-}
-
-/// Forgets the aggregates of buckets, which are about to be folded anew.
-pub async fn clear_buckets(tx: &mut WriterTx, buckets: &[BucketKey]) -> Result<(), DbError> {
-    let tenants: Vec<_> = buckets.iter().map(|it| it.scope.tenant.uuid()).collect();
-    let livemodes: Vec<_> = buckets.iter().map(|it| it.scope.livemode).collect();
-    let customers: Vec<_> = buckets.iter().map(|it| it.customer.uuid()).collect();
-    let meters: Vec<_> = buckets.iter().map(|it| it.meter.uuid()).collect();
-    let starts: Vec<_> = buckets.iter().map(|it| it.bucket_start.to_sqlx()).collect();
-    sqlx::query!(
-        "-- event_revisions::clear_buckets
-        DELETE FROM usage_buckets b
-        USING unnest($1::uuid[], $2::bool[], $3::uuid[], $4::uuid[], $5::timestamptz[])
-            AS s (tenant_id, livemode, customer_id, meter_id, bucket_start)
-        WHERE b.tenant_id = s.tenant_id AND b.livemode = s.livemode AND b.customer_id = s.customer_id
-            AND b.meter_id = s.meter_id AND b.bucket_start = s.bucket_start",
-        &tenants,
-        &livemodes,
-        &customers,
-        &meters,
-        &starts as &[jiff_sqlx::Timestamp],
-    )
-    .execute(tx.connection())
-    .await?;
-    sqlx::query!(
-        "-- event_revisions::clear_values
-        DELETE FROM usage_values v
-        USING unnest($1::uuid[], $2::bool[], $3::uuid[], $4::uuid[], $5::timestamptz[])
-            AS s (tenant_id, livemode, customer_id, meter_id, bucket_start)
-        WHERE v.tenant_id = s.tenant_id AND v.livemode = s.livemode AND v.customer_id = s.customer_id
-            AND v.meter_id = s.meter_id AND v.bucket_start = s.bucket_start",
-        &tenants,
-        &livemodes,
-        &customers,
-        &meters,
-        &starts as &[jiff_sqlx::Timestamp],
+        voided_at.map(ToSqlx::to_sqlx) as Option<jiff_sqlx::Timestamp>,
     )
     .execute(tx.connection())
     .await?;

@@ -87,13 +87,12 @@ pub async fn list(tx: &mut TenantTx, ids: &[HoldId]) -> Result<Vec<Hold>, DbErro
     Ok(rows.into_iter().map(Hold::from).collect())
 }
 
-/// Lists open holds of accounts whose time is over, the longest first, at most `limit` in all.
+/// Lists open holds of accounts whose time is over, the longest first.
 pub async fn list_expired(
     tx: &mut TenantTx,
     account_code: &str,
     owners: &[Uuid],
     now: Timestamp,
-    limit: i64,
 ) -> Result<Vec<Hold>, DbError> {
     let (tenant, livemode) = tx.keys();
     let rows = sqlx::query_as!(
@@ -103,14 +102,12 @@ pub async fn list_expired(
         FROM holds
         WHERE tenant_id = $1 AND livemode = $2 AND account_code = $3 AND owner_id = ANY($4) AND status = 'open'
             AND expires_at <= $5
-        ORDER BY expires_at, id
-        LIMIT $6",
+        ORDER BY expires_at, id",
         tenant,
         livemode,
         account_code,
         owners,
         now.to_sqlx(),
-        limit,
     )
     .fetch_all(tx.connection())
     .await?;

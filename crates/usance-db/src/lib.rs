@@ -22,6 +22,7 @@ pub mod due_work;
 pub mod entitlement_counters;
 pub mod entitlements;
 mod error;
+pub mod event_keys;
 pub mod event_revisions;
 pub mod events;
 pub mod feature_holds;

@@ -1,6 +1,13 @@
 //! The pool and the three kinds of transaction.
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use sqlx::{
     AssertSqlSafe, Connection, PgConnection, PgPool, Postgres, Row, Transaction,
@@ -40,6 +47,8 @@ const UNTESTED_IDLE: Duration = Duration::from_secs(1);
 pub struct Db {
     pool: PgPool,
     generations: Arc<Generations>,
+    /// Whether a begin failed: it can leave its transaction open in a connection of the pool.
+    begin_failed: Arc<AtomicBool>,
 }
 
 impl Db {
@@ -53,34 +62,31 @@ impl Db {
                 ("statement_timeout", statement_timeout.as_str()),
                 ("idle_in_transaction_session_timeout", "60000"),
             ]);
+        let begin_failed = Arc::new(AtomicBool::new(false));
+        let is_suspect = Arc::clone(&begin_failed);
         let pool = PgPoolOptions::new()
             .max_connections(settings.connections_max)
             .acquire_timeout(settings.acquire_timeout)
             .test_before_acquire(false)
-            .before_acquire(|connection, idle| {
+            .before_acquire(move |connection, idle| {
+                let is_suspect = is_suspect.load(Ordering::SeqCst);
                 Box::pin(async move {
+                    if is_suspect {
+                        return is_outside_transaction(connection).await;
+                    }
                     if idle.idle_for > UNTESTED_IDLE {
                         connection.ping().await?;
                     }
                     Ok(true)
                 })
             })
-            // A begin that was cancelled half-way can leave a transaction open; it must not reach the next borrower.
+            // A connection keeps the room that its largest statement took, and ten thousand events take megabytes.
             .after_release(|connection, _| {
-                Box::pin(async move {
-                    // The simple protocol: a prepared statement reads two instants even outside a transaction.
-                    let row = sqlx::raw_sql("SELECT now() <> statement_timestamp()")
-                        .fetch_one(&mut *connection)
-                        .await?;
-                    let open: bool = row.try_get(0)?;
-                    if open {
-                        sqlx::query("ROLLBACK").execute(&mut *connection).await?;
-                    }
-                    Ok(true)
-                })
+                connection.shrink_buffers();
+                Box::pin(async { Ok(true) })
             })
             .connect_lazy_with(options);
-        Ok(Self { pool, generations: Arc::default() })
+        Ok(Self { pool, generations: Arc::default(), begin_failed })
     }
 
     /// Begins a transaction that reaches the rows of one tenant and mode.
@@ -132,12 +138,24 @@ impl Db {
         let pool = self.pool.clone();
         // One round trip; what is written into it comes from our own types.
         let statement = AssertSqlSafe(begin_statement(statement, role, scope));
-        let begin = async move { Ok(pool.begin_with(statement).await?) };
-        match tokio::spawn(begin.in_current_span()).await {
+        let begin = async move { pool.begin_with(statement).await };
+        let result = match tokio::spawn(begin.in_current_span()).await {
+            Ok(Err(sqlx::Error::PoolTimedOut)) => return Err(sqlx::Error::PoolTimedOut.into()),
             Ok(result) => result,
-            Err(_) => Err(DbError::Unavailable(sqlx::Error::WorkerCrashed)),
+            Err(_) => Err(sqlx::Error::WorkerCrashed),
+        };
+        if result.is_err() {
+            self.begin_failed.store(true, Ordering::SeqCst);
         }
+        Ok(result?)
     }
+}
+
+/// Whether a connection can be borrowed. Asking costs a round trip, so that it is done only when a begin has failed.
+async fn is_outside_transaction(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    // The simple protocol: a prepared statement reads two instants even outside a transaction. A failed transaction refuses.
+    let row = sqlx::raw_sql("SELECT now() = statement_timestamp()").fetch_one(connection).await?;
+    row.try_get(0)
 }
 
 fn begin_statement(begin: &str, role: &str, scope: Option<Scope>) -> String {

@@ -44,7 +44,8 @@ pub async fn fold_sums(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)]) -> 
 
 /// Adds to the buckets that are there, and returns their places, from 1.
 async fn update_sums(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)]) -> Result<HashSet<i32>, DbError> {
-    let keys = BucketColumns::new(folds);
+    let columns = BucketColumns::new(folds);
+    let keys = &columns.keys;
     let places = sqlx::query_scalar!(
         r#"-- usage_folds::update_sums
         UPDATE usage_buckets AS b SET
@@ -69,12 +70,12 @@ async fn update_sums(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)]) -> Re
         &keys.customers,
         &keys.meters,
         &keys.bucket_starts as &[jiff_sqlx::Timestamp],
-        &keys.event_counts,
+        &columns.event_counts,
         &folds.iter().map(|(_, fold)| fold.value_sum).collect::<Vec<_>>(),
-        &keys.first_at as &[jiff_sqlx::Timestamp],
-        &keys.last_at as &[jiff_sqlx::Timestamp],
-        &keys.digests_high,
-        &keys.digests_low,
+        &columns.first_at as &[jiff_sqlx::Timestamp],
+        &columns.last_at as &[jiff_sqlx::Timestamp],
+        &columns.digests_high,
+        &columns.digests_low,
     )
     .fetch_all(tx.connection())
     .await?;
@@ -83,7 +84,8 @@ async fn update_sums(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)]) -> Re
 
 /// Makes buckets, or adds to those that another transaction made meanwhile.
 async fn insert_sums(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)]) -> Result<(), DbError> {
-    let keys = BucketColumns::new(folds);
+    let columns = BucketColumns::new(folds);
+    let keys = &columns.keys;
     sqlx::query!(
         "-- usage_folds::insert_sums
         INSERT INTO usage_buckets AS b (tenant_id, livemode, customer_id, meter_id, bucket_start, event_count, value_sum,
@@ -103,12 +105,12 @@ async fn insert_sums(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)]) -> Re
         &keys.customers,
         &keys.meters,
         &keys.bucket_starts as &[jiff_sqlx::Timestamp],
-        &keys.event_counts,
+        &columns.event_counts,
         &folds.iter().map(|(_, fold)| fold.value_sum).collect::<Vec<_>>(),
-        &keys.first_at as &[jiff_sqlx::Timestamp],
-        &keys.last_at as &[jiff_sqlx::Timestamp],
-        &keys.digests_high,
-        &keys.digests_low,
+        &columns.first_at as &[jiff_sqlx::Timestamp],
+        &columns.last_at as &[jiff_sqlx::Timestamp],
+        &columns.digests_high,
+        &columns.digests_low,
     )
     .execute(tx.connection())
     .await?;
@@ -117,7 +119,8 @@ async fn insert_sums(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)]) -> Re
 
 /// Adds folded events to the buckets of extremes and latest values. No key may come twice.
 pub async fn fold_extremes(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)]) -> Result<(), DbError> {
-    let keys = BucketColumns::new(folds);
+    let columns = BucketColumns::new(folds);
+    let keys = &columns.keys;
     let latest = |(_, fold): &(BucketKey, BucketFold)| fold.latest;
     sqlx::query!(
         "-- ingest::fold_extremes
@@ -147,11 +150,11 @@ pub async fn fold_extremes(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)])
         &keys.customers,
         &keys.meters,
         &keys.bucket_starts as &[jiff_sqlx::Timestamp],
-        &keys.event_counts,
-        &keys.first_at as &[jiff_sqlx::Timestamp],
-        &keys.last_at as &[jiff_sqlx::Timestamp],
-        &keys.digests_high,
-        &keys.digests_low,
+        &columns.event_counts,
+        &columns.first_at as &[jiff_sqlx::Timestamp],
+        &columns.last_at as &[jiff_sqlx::Timestamp],
+        &columns.digests_high,
+        &columns.digests_low,
         &folds.iter().map(|(_, fold)| fold.value_min).collect::<Vec<_>>() as &[Option<Decimal>],
         &folds.iter().map(|(_, fold)| fold.value_max).collect::<Vec<_>>() as &[Option<Decimal>],
         &folds.iter().map(|fold| latest(fold).map(|latest| latest.0.to_sqlx())).collect::<Vec<_>>()
@@ -164,12 +167,32 @@ pub async fn fold_extremes(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)])
     Ok(())
 }
 
-/// The columns that every bucket has.
-struct BucketColumns {
+/// The columns of the keys of buckets.
+struct KeyColumns {
     scopes: ScopeColumns,
     customers: Vec<Uuid>,
     meters: Vec<Uuid>,
     bucket_starts: Vec<jiff_sqlx::Timestamp>,
+}
+
+impl KeyColumns {
+    fn new<'a>(keys: impl Iterator<Item = &'a BucketKey> + Clone) -> Self {
+        let mut scopes = ScopeColumns::default();
+        for key in keys.clone() {
+            scopes.push(key.scope);
+        }
+        Self {
+            scopes,
+            customers: keys.clone().map(|key| key.customer.uuid()).collect(),
+            meters: keys.clone().map(|key| key.meter.uuid()).collect(),
+            bucket_starts: keys.map(|key| key.bucket_start.to_sqlx()).collect(),
+        }
+    }
+}
+
+/// The columns that every bucket has.
+struct BucketColumns {
+    keys: KeyColumns,
     event_counts: Vec<i64>,
     first_at: Vec<jiff_sqlx::Timestamp>,
     last_at: Vec<jiff_sqlx::Timestamp>,
@@ -179,15 +202,8 @@ struct BucketColumns {
 
 impl BucketColumns {
     fn new(folds: &[(BucketKey, BucketFold)]) -> Self {
-        let mut scopes = ScopeColumns::default();
-        for (key, _) in folds {
-            scopes.push(key.scope);
-        }
         Self {
-            scopes,
-            customers: folds.iter().map(|(key, _)| key.customer.uuid()).collect(),
-            meters: folds.iter().map(|(key, _)| key.meter.uuid()).collect(),
-            bucket_starts: folds.iter().map(|(key, _)| key.bucket_start.to_sqlx()).collect(),
+            keys: KeyColumns::new(folds.iter().map(|(key, _)| key)),
             event_counts: folds.iter().map(|(_, fold)| fold.event_count).collect(),
             first_at: folds.iter().map(|(_, fold)| fold.first_at.to_sqlx()).collect(),
             last_at: folds.iter().map(|(_, fold)| fold.last_at.to_sqlx()).collect(),
@@ -199,22 +215,47 @@ impl BucketColumns {
 
 /// Notes values that a unique count has seen.
 pub async fn insert_values(tx: &mut WriterTx, values: &[(BucketKey, Uuid)]) -> Result<(), DbError> {
-    let mut scopes = ScopeColumns::default();
-    for (key, _) in values {
-        scopes.push(key.scope);
-    }
+    let keys = KeyColumns::new(values.iter().map(|(key, _)| key));
     sqlx::query!(
         "-- ingest::insert_values
         INSERT INTO usage_values (tenant_id, livemode, customer_id, meter_id, bucket_start, value_hash)
         SELECT unnest($1::uuid[]), unnest($2::bool[]), unnest($3::uuid[]), unnest($4::uuid[]), unnest($5::timestamptz[]), unnest($6::uuid[])
         ON CONFLICT DO NOTHING",
-        &scopes.tenants,
-        &scopes.livemodes,
-        &values.iter().map(|(key, _)| key.customer.uuid()).collect::<Vec<_>>(),
-        &values.iter().map(|(key, _)| key.meter.uuid()).collect::<Vec<_>>(),
-        &values.iter().map(|(key, _)| key.bucket_start.to_sqlx()).collect::<Vec<_>>()
-            as &[jiff_sqlx::Timestamp],
+        &keys.scopes.tenants,
+        &keys.scopes.livemodes,
+        &keys.customers,
+        &keys.meters,
+        &keys.bucket_starts as &[jiff_sqlx::Timestamp],
         &values.iter().map(|(_, value_hash)| *value_hash).collect::<Vec<_>>(),
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Forgets the aggregates of buckets, which are about to be folded anew.
+pub async fn clear(tx: &mut WriterTx, buckets: &[BucketKey]) -> Result<(), DbError> {
+    let keys = KeyColumns::new(buckets.iter());
+    sqlx::query!(
+        "-- usage_folds::clear
+        WITH s AS (
+            SELECT * FROM unnest($1::uuid[], $2::bool[], $3::uuid[], $4::uuid[], $5::timestamptz[])
+                AS s (tenant_id, livemode, customer_id, meter_id, bucket_start)
+        ), seen AS (
+            DELETE FROM usage_values v
+            USING s
+            WHERE v.tenant_id = s.tenant_id AND v.livemode = s.livemode AND v.customer_id = s.customer_id
+                AND v.meter_id = s.meter_id AND v.bucket_start = s.bucket_start
+        )
+        DELETE FROM usage_buckets b
+        USING s
+        WHERE b.tenant_id = s.tenant_id AND b.livemode = s.livemode AND b.customer_id = s.customer_id
+            AND b.meter_id = s.meter_id AND b.bucket_start = s.bucket_start",
+        &keys.scopes.tenants,
+        &keys.scopes.livemodes,
+        &keys.customers,
+        &keys.meters,
+        &keys.bucket_starts as &[jiff_sqlx::Timestamp],
     )
     .execute(tx.connection())
     .await?;

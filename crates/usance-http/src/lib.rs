@@ -226,35 +226,35 @@ fn selling() -> OpenApiRouter<HttpState> {
 
 /// The service of the product. Paths are the same with and without a trailing slash.
 pub fn router(app: App, settings: HttpSettings) -> Router {
+    router_with(Router::new(), app, settings)
+}
+
+/// The service of the product with one route more, `/api/v1/constant`, which tells an authorised caller `ok`: what a
+/// benchmark compares other routes with.
+pub fn constant_router(app: App, settings: HttpSettings) -> Router {
+    let constant = get(async |extract::Authorized(_): extract::Authorized| "ok");
+    router_with(Router::new().nest("/api/v1", Router::new().route("/constant", constant)), app, settings)
+}
+
+fn router_with(more: Router<HttpState>, app: App, settings: HttpSettings) -> Router {
     let state = HttpState { app, settings };
     let (router, mut openapi) = routes().split_for_parts();
     document::complete(&mut openapi);
     let routed = router
+        .merge(more)
         .route("/", get(async || Redirect::temporary("/docs/")))
         .route("/invoices/{token}", get(hosted::invoice))
         .route("/invoices/{token}/pdf", get(hosted::invoice_pdf))
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::no_such_method)
-        .layer(axum::Extension(operations::Document::new(&openapi)));
-    let routed = surround(routed, state);
-    // Its own redirect from /docs to /docs/ must not meet the trimming.
-    let docs = SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::from("/openapi.json"));
-    Router::new().merge(docs).fallback_service(NormalizePathLayer::trim_trailing_slash().layer(routed))
-}
-
-/// Puts around routes what surrounds every request.
-fn surround(routes: Router<HttpState>, state: HttpState) -> Router {
-    routes
+        .layer(axum::Extension(operations::Document::new(&openapi)))
         .layer(from_fn_with_state(state.clone(), permissions::authorize))
         .layer(from_fn_with_state(state.clone(), rate_limit::limit))
         .layer(from_fn_with_state(state.clone(), middleware::observe))
-        .with_state(state)
-}
-
-/// A service whose only route, `/constant`, tells an authorised caller `ok`: what a benchmark compares other routes with.
-pub fn constant_router(app: App, settings: HttpSettings) -> Router {
-    let constant = get(async |extract::Authorized(_): extract::Authorized| "ok");
-    surround(Router::new().route("/constant", constant), HttpState { app, settings })
+        .with_state(state);
+    // Its own redirect from /docs to /docs/ must not meet the trimming.
+    let docs = SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::from("/openapi.json"));
+    Router::new().merge(docs).fallback_service(NormalizePathLayer::trim_trailing_slash().layer(routed))
 }
 
 /// The OpenAPI document, as it is served at `/openapi.json`.

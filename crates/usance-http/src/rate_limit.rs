@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use axum::{
     extract::{ConnectInfo, Request, State},
-    http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, header},
+    http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -34,15 +34,24 @@ const GUESSABLE: [&str; 2] = ["/api/v1/auth/tenants/login", "/api/v1/auth/tenant
 /// Counts a request, and refuses it where there were too many.
 pub(crate) async fn limit(State(state): State<HttpState>, request: Request, next: Next) -> Response {
     let now = state.app.now();
+    let limits = limits_of(&state, &request, now);
     let mut tightest: Option<Verdict> = None;
-    for (limit, key) in limits_of(&state, &request, now) {
-        let verdict = state.app.rate_limits.reserve(limit, &key, 1, now).await;
+    for (limit, of) in limits.before {
+        let verdict = state.app.rate_limits.reserve(limit, &of, 1, now).await;
         if !verdict.allowed {
             return refuse(&verdict, now);
         }
         tightest = Some(tightest.filter(|it| it.remaining <= verdict.remaining).unwrap_or(verdict));
     }
     let mut response = next.run(request).await;
+    if response.status() == StatusCode::UNAUTHORIZED
+        && let Some((limit, of)) = limits.if_unknown
+    {
+        let verdict = state.app.rate_limits.reserve(limit, &of, 1, now).await;
+        if !verdict.allowed {
+            return refuse(&verdict, now);
+        }
+    }
     if let Some(verdict) = tightest {
         set_headers(response.headers_mut(), &verdict, now);
     }
@@ -50,36 +59,43 @@ pub(crate) async fn limit(State(state): State<HttpState>, request: Request, next
 }
 
 /// The limits that a request falls under, each with whom it is counted for.
-fn limits_of(state: &HttpState, request: &Request, now: Timestamp) -> Vec<(RateLimit, String)> {
+#[derive(Default)]
+struct Limits {
+    before: Vec<(RateLimit, String)>,
+    /// What counts when the key turns out to be made up, which only the database can tell.
+    if_unknown: Option<(RateLimit, String)>,
+}
+
+fn limits_of(state: &HttpState, request: &Request, now: Timestamp) -> Limits {
     let settings = &state.app.rate_limits.settings;
     let path = request.uri().path();
     if !path.starts_with(API) {
-        return Vec::new();
+        return Limits::default();
     }
-    let mut limits = Vec::new();
+    let of_address = |limit: Option<RateLimit>| {
+        let is_signed = SIGNED.iter().any(|part| path.contains(part));
+        limit.zip(address(state, request)).filter(|_| !is_signed)
+    };
+    let anonymous = || of_address(per(Reset::Hour, "anonymous", settings.anonymous_per_hour));
+    let mut limits = Limits::default();
     if request.method() == Method::POST && GUESSABLE.contains(&path.trim_end_matches('/')) {
         // Whatever credential comes with it: a made-up one must not open a way around the limit.
-        let limit = per(Reset::Minute, "auth", settings.auth_per_minute);
-        limits.extend(limit.zip(address(state, request)));
+        limits.before.extend(of_address(per(Reset::Minute, "auth", settings.auth_per_minute)));
     }
     match caller(state, request.headers(), now) {
-        Caller::Key(key) => limits.extend(per(Reset::Minute, "key", settings.key_per_minute).zip(key)),
+        Caller::Key(key) => {
+            limits.before.extend(per(Reset::Minute, "key", settings.key_per_minute).zip(key));
+            limits.if_unknown = anonymous();
+        }
         Caller::Member(member) => {
             if pays(request.method(), path) {
                 let limit = per(Reset::Minute, "payment", settings.payment_per_minute);
-                limits.extend(limit.map(|limit| (limit, member.clone())));
+                limits.before.extend(limit.map(|limit| (limit, member.clone())));
             }
-            limits.extend(per(Reset::Hour, "member", settings.member_per_hour).map(|limit| (limit, member)));
+            let limit = per(Reset::Hour, "member", settings.member_per_hour);
+            limits.before.extend(limit.map(|limit| (limit, member)));
         }
-        Caller::Nobody => {
-            let address = address(state, request);
-            let Some(address) = address.filter(|_| !SIGNED.iter().any(|part| path.contains(part))) else {
-                return limits;
-            };
-            limits.extend(
-                per(Reset::Hour, "anonymous", settings.anonymous_per_hour).map(|limit| (limit, address)),
-            );
-        }
+        Caller::Nobody => limits.before.extend(anonymous()),
     }
     limits
 }

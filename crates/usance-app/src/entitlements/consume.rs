@@ -16,7 +16,7 @@ use usance_core::{
     ids::EntitlementCounterId,
 };
 use usance_db::{
-    TenantTx, WriterTx, catalog_versions,
+    TenantTx, WriterTx,
     entitlement_counters::{self, Counter},
     events, feature_holds,
     meters::Meter,
@@ -30,14 +30,13 @@ use super::{
     told, uses,
 };
 use crate::{
-    Cx, customers,
-    error::{Code, Error, Refusal, Result},
-    ingest::{BodyKind, EventStatus, Incoming, ParsedEvent, Single, Unmeasured, parse},
+    Cx,
+    contended::retried,
+    customers,
+    error::{Code, Error, Result},
+    ingest::{BodyKind, EventStatus, Incoming, ParsedEvent, Single, Unmeasured, parse, rejected},
     measure::measure_meters,
 };
-
-/// How often a transaction that lost against another one is repeated.
-pub(super) const CONTENDED_TRIES_MAX: usize = 5;
 
 /// What is to be consumed.
 #[derive(Debug)]
@@ -69,14 +68,8 @@ pub struct Consumed {
 pub async fn consume(cx: &Cx, input: &Consumption) -> Result<Consumed> {
     let quantity = read_quantity("/quantity", input.quantity.as_deref())?;
     let remembered = refresh::find(cx, &input.customer).await?;
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match try_consume(cx, &remembered, input, quantity).await {
-            Err(Error::Db(usance_db::DbError::Contended(_))) if tries < CONTENDED_TRIES_MAX => {}
-            done => return done,
-        }
-    }
+    let _turn = remembered.turn().await;
+    retried(|| try_consume(cx, &remembered, input, quantity)).await
 }
 
 /// A consumption or hold that is being decided.
@@ -94,8 +87,8 @@ async fn try_consume(
     input: &Consumption,
     quantity: Decimal,
 ) -> Result<Consumed> {
-    let mut tx = begin_sharing(cx).await?;
-    let rights = current_rights(&mut tx, Some(remembered), &input.customer).await?;
+    let (mut tx, version) = begin_sharing(cx).await?;
+    let rights = current_rights(&mut tx, version, Some(remembered), &input.customer).await?;
     let now = rights.tenant_now(cx.app.now());
     let answer = |decision| checked(cx, &rights, &input.feature, decision, now);
     let entitled = entitled(&rights.subscriptions, &input.feature, now);
@@ -149,21 +142,22 @@ async fn try_consume(
     Ok(Consumed { checked: answer(after), replayed: false })
 }
 
-/// Begins a transaction that holds the tenant's catalogue still.
-pub(super) async fn begin_sharing(cx: &Cx) -> Result<TenantTx> {
+/// Begins a transaction that holds the tenant's catalogue still, at the version that is returned.
+pub(super) async fn begin_sharing(cx: &Cx) -> Result<(TenantTx, i64)> {
     let mut tx = cx.app.db.writer().await?;
-    tx.share_catalogs(&[cx.scope]).await?;
-    Ok(tx.into_tenant(cx.scope).await?)
+    let versions = tx.share_catalogs(&[cx.scope]).await?;
+    let version = versions.first().map_or(0, |(_, version)| *version);
+    Ok((tx.into_tenant(cx.scope).await?, version))
 }
 
 /// The rights by the catalogue that is held still: those that are remembered, or read anew.
 pub(super) async fn current_rights(
     tx: &mut TenantTx,
+    version: i64,
     remembered: Option<&Remembered>,
     name: &str,
 ) -> Result<Arc<Rights>> {
     if let Some(remembered) = remembered {
-        let version = catalog_versions::get(tx).await?;
         let rights = Arc::clone(&remembered.known().rights);
         if rights.version == version {
             return Ok(rights);
@@ -192,6 +186,8 @@ impl Deciding<'_> {
     pub(super) async fn read(&mut self, tx: &mut TenantTx) -> Result<()> {
         self.counter.of.held = feature_holds::expire(tx, &self.counter, self.now).await?;
         if let Some(span) = uses::span(self.rights, &self.entitled, self.now) {
+            // Another feature of the same meter has a counter of its own.
+            entitlement_counters::lock_meter(tx, span.customer, span.meter.id).await?;
             let used = measure_meters(tx, &[span]).await?.pop().unwrap_or_default();
             self.counter.of = uses::of_meter(&span, used, self.counter.of.held);
         }
@@ -308,7 +304,7 @@ pub(super) async fn record(
         }
         EventStatus::Conflict => return Err(conflict()),
         EventStatus::Rejected(reason) => {
-            return Err(Refusal::new(Code::EventRejected, reason.detail()).into());
+            return Err(rejected(reason).into());
         }
     }
     Ok((receipt.status, usage, tx.into_tenant(cx.scope).await?))

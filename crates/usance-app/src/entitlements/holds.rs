@@ -17,7 +17,7 @@ use usance_core::{
     wallet::{self, HoldCommand, HoldError, HoldStatus},
 };
 use usance_db::{
-    DbError, TenantTx, due_work,
+    TenantTx, due_work,
     entitlement_counters::{self, Counter},
     feature_holds::{self, FeatureHold},
     features,
@@ -26,16 +26,14 @@ use usance_db::{
 
 use super::{
     access::{Checked, checked, read_quantity, require_feature},
-    consume::{
-        CONTENDED_TRIES_MAX, Consumption, Deciding, begin_sharing, conflict, current_rights, read_event,
-        record,
-    },
+    consume::{Consumption, Deciding, begin_sharing, conflict, current_rights, read_event, record},
     memory::Remembered,
     refresh,
     rights::Rights,
 };
 use crate::{
     Cx,
+    contended::retried,
     error::{Code, Error, Faults, Result},
     fields::check_optional_text,
     ingest::{EventStatus, Single, Unmeasured},
@@ -96,14 +94,8 @@ struct Wanted {
 pub async fn hold(cx: &Cx, input: CreateFeatureHold) -> Result<FeatureHeld> {
     let wanted = read(input)?;
     let remembered = refresh::find(cx, &wanted.customer).await?;
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match try_hold(cx, &remembered, &wanted).await {
-            Err(Error::Db(DbError::Contended(_))) if tries < CONTENDED_TRIES_MAX => {}
-            done => return done,
-        }
-    }
+    let _turn = remembered.turn().await;
+    retried(|| try_hold(cx, &remembered, &wanted)).await
 }
 
 fn read(input: CreateFeatureHold) -> Result<Wanted> {
@@ -124,8 +116,8 @@ fn read(input: CreateFeatureHold) -> Result<Wanted> {
 }
 
 async fn try_hold(cx: &Cx, remembered: &Remembered, wanted: &Wanted) -> Result<FeatureHeld> {
-    let mut tx = begin_sharing(cx).await?;
-    let rights = current_rights(&mut tx, Some(remembered), &wanted.customer).await?;
+    let (mut tx, version) = begin_sharing(cx).await?;
+    let rights = current_rights(&mut tx, version, Some(remembered), &wanted.customer).await?;
     let now = rights.tenant_now(cx.app.now());
     let refused =
         |decision| FeatureHeld::Refused(Box::new(checked(cx, &rights, &wanted.feature, decision, now)));
@@ -226,14 +218,7 @@ pub async fn settle_hold(cx: &Cx, id: HoldId, input: &SettleFeatureHold) -> Resu
             "must be a decimal string, zero or above, with at most 16 digits before and 12 after the point";
         Error::field("/quantity", "malformed_decimal", detail)
     })?;
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match try_settle(cx, id, input, quantity).await {
-            Err(Error::Db(DbError::Contended(_))) if tries < CONTENDED_TRIES_MAX => {}
-            done => return done,
-        }
-    }
+    retried(|| try_settle(cx, id, input, quantity)).await
 }
 
 async fn try_settle(
@@ -242,10 +227,10 @@ async fn try_settle(
     input: &SettleFeatureHold,
     quantity: Decimal,
 ) -> Result<FeatureHold> {
-    let mut tx = begin_sharing(cx).await?;
+    let (mut tx, version) = begin_sharing(cx).await?;
     let customer = get(&mut tx, id).await?.customer_id;
     let remembered = cx.app.entitlements.find(cx.scope, customer);
-    let rights = current_rights(&mut tx, remembered.as_deref(), &customer.to_string()).await?;
+    let rights = current_rights(&mut tx, version, remembered.as_deref(), &customer.to_string()).await?;
     let now = rights.tenant_now(cx.app.now());
     let (hold, counter) = resolve(cx, &mut tx, (id, HoldCommand::Settle(quantity)), now).await?;
     if quantity.is_zero() {

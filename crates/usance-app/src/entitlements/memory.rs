@@ -10,9 +10,9 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use usance_core::{
-    decimal::exact_add,
+    decimal::{exact_add, exact_sub},
     entitlement::{Use, entitled},
     ids::{CustomerId, FeatureId, MeterId},
 };
@@ -30,6 +30,8 @@ const CUSTOMERS_MAX: usize = 100_000;
 const SCOPES_MAX: usize = 10_000;
 /// Features of a tenant and mode that are known to exist.
 const FEATURES_MAX: usize = 10_000;
+/// Decisions about a customer in the database: while one commits, the next one waits for its lock.
+const DECIDING_MAX: usize = 2;
 /// Customers that may wait to be read again; those beyond are read when they are asked for.
 const DUE_MAX: usize = 10_000;
 
@@ -69,6 +71,8 @@ pub(super) struct Remembered {
     known: Mutex<Known>,
     /// One reads at a time; the others wait for what it finds.
     pub(super) reading: tokio::sync::Mutex<()>,
+    /// Those who decide about what it may use: they wait for each other, and must not do so on every connection there is.
+    deciding: Semaphore,
     queued: AtomicBool,
 }
 
@@ -83,13 +87,33 @@ pub(super) struct Known {
     pub(super) as_of: Timestamp,
     /// Whether usage or holds came since that only the database can add.
     outdated: bool,
-    /// Counts what was added since the start, so that a reader notices what it missed.
-    pub(super) additions: u64,
+    pub(super) additions: Additions,
+}
+
+/// What was added to a customer's usage since the start, so that a reader notices what it missed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Additions {
+    count: u64,
+    amounts: HashMap<FeatureId, Decimal>,
+}
+
+impl Additions {
+    fn add(&mut self, feature: FeatureId, amount: Decimal) {
+        let sum = self.amounts.entry(feature).or_default();
+        *sum = exact_add(*sum, amount).unwrap_or(*sum);
+    }
+
+    /// The most that can be used of a feature, of which so much was read after `before`.
+    fn most(&self, before: &Self, feature: FeatureId, read: Decimal) -> Decimal {
+        let of = |additions: &Self| additions.amounts.get(&feature).copied().unwrap_or_default();
+        let since = exact_sub(of(self), of(before)).unwrap_or_default();
+        exact_add(read, since.max(Decimal::ZERO)).unwrap_or(read)
+    }
 }
 
 impl Known {
     pub(super) fn new(rights: Arc<Rights>, uses: Uses, generation: u64, as_of: Timestamp) -> Self {
-        Self { rights, uses, generation, as_of, outdated: false, additions: 0 }
+        Self { rights, uses, generation, as_of, outdated: false, additions: Additions::default() }
     }
 }
 
@@ -177,9 +201,9 @@ impl ScopeMemory {
     }
 
     /// Counts what was added to the customer of a name, if it is remembered, for [`Self::remember`].
-    pub(super) fn additions(&self, name: &str) -> Option<u64> {
+    pub(super) fn additions(&self, name: &str) -> Option<Additions> {
         let remembered = Arc::clone(&read(&self.names).get(name)?.1);
-        let additions = remembered.known().additions;
+        let additions = remembered.known().additions.clone();
         Some(additions)
     }
 
@@ -190,7 +214,7 @@ impl ScopeMemory {
         scope: Scope,
         name: &str,
         known: Known,
-        additions: Option<u64>,
+        additions: Option<&Additions>,
     ) -> Arc<Remembered> {
         let (customer, generation) = (known.rights.customer, known.generation);
         let mut customers = write(&self.customers);
@@ -249,26 +273,40 @@ impl Remembered {
             customer: known.rights.customer,
             known: Mutex::new(known),
             reading: tokio::sync::Mutex::default(),
+            deciding: Semaphore::new(DECIDING_MAX),
             queued: AtomicBool::new(false),
         }
+    }
+
+    /// Waits for the turn to decide about what it may use. Whoever waits holds no connection.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.deciding.acquire().await.ok()
     }
 
     pub(super) fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes what was read. Of what was added while it was read, what is missing in it is kept.
-    pub(super) fn replace(&self, mut read: Known, additions_before: Option<u64>) {
+    /// Takes what was read, unless newer is known. Of what was added while it was read, what is missing in it is kept.
+    pub(super) fn replace(&self, mut read: Known, before: Option<&Additions>) {
         let mut current = self.known();
-        if Some(current.additions) != additions_before {
+        if (read.generation, read.as_of) < (current.generation, current.as_of) {
+            return;
+        }
+        if Some(&current.additions) != before {
             for (feature, of) in &mut read.uses {
                 if let Some(known) = current.uses.get(feature).filter(|known| is_ahead(known, of)) {
-                    *of = Use { held: of.held, ..known.clone() };
+                    let mut kept = Use { held: of.held, ..known.clone() };
+                    if let Some(before) = before.filter(|_| known.window_start == of.window_start) {
+                        // What was read may hold what was added before it was noted: it must not count twice for ever.
+                        kept.used = kept.used.min(current.additions.most(before, *feature, of.used));
+                    }
+                    *of = kept;
                 }
             }
             read.outdated = current.outdated;
         }
-        read.additions = current.additions;
+        read.additions = std::mem::take(&mut current.additions);
         *current = read;
     }
 
@@ -295,9 +333,13 @@ impl Remembered {
     /// Notes what this instance committed: the use of a feature as it is now.
     pub(super) fn set_use(&self, feature: FeatureId, of: Use) {
         let mut known = self.known();
-        known.additions += 1;
+        known.additions.count += 1;
         // Of two commits the later one may be noted first.
-        if known.uses.get(&feature).is_none_or(|noted| is_ahead(&of, noted)) {
+        let noted = known.uses.get(&feature);
+        if noted.is_none_or(|noted| is_ahead(&of, noted)) {
+            let of_window = noted.filter(|noted| noted.window_start == of.window_start);
+            let used_before = of_window.map_or(Decimal::ZERO, |noted| noted.used);
+            known.additions.add(feature, exact_sub(of.used, used_before).unwrap_or_default());
             known.uses.insert(feature, of);
         }
     }
@@ -305,7 +347,7 @@ impl Remembered {
     /// Notes that this instance changed a hold, or corrected what was used: whoever asks next reads how it stands.
     pub(super) fn note_changed(&self) {
         let mut known = self.known();
-        known.additions += 1;
+        known.additions.count += 1;
         known.outdated = true;
     }
 
@@ -313,7 +355,8 @@ impl Remembered {
     /// say what it comes to.
     fn add_usage(&self, noted: Option<FeatureId>, new: &NewUsage) {
         let mut known = self.known();
-        known.additions += 1;
+        let known = &mut *known;
+        known.additions.count += 1;
         let rights = Arc::clone(&known.rights);
         for (code, grants) in rights.subscriptions.iter().flat_map(|it| &it.grants) {
             if grants.meter != Some(new.meter) || noted == Some(grants.feature) {
@@ -326,6 +369,7 @@ impl Remembered {
             match (window, of, new.amount) {
                 (Some(window), Some(of), Some(amount)) if window.start == of.window_start => {
                     of.used = exact_add(of.used, amount).unwrap_or(of.used);
+                    known.additions.add(grants.feature, amount);
                 }
                 (None, _, _) => {}
                 (Some(_), _, _) => known.outdated = true,

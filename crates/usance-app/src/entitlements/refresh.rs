@@ -6,21 +6,30 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use tokio::{sync::Mutex, sync::mpsc, time::sleep};
 use tokio_util::sync::CancellationToken;
-use usance_db::catalog_news::{CatalogListener, News};
+use usance_db::{
+    DbError,
+    catalog_news::{CatalogListener, News},
+    catalog_versions,
+};
 
 use super::{
-    memory::{Freshness, Known, Remembered, ScopeMemory},
+    memory::{Additions, Freshness, Known, Remembered, ScopeMemory},
     rights::Rights,
     uses,
 };
 use crate::{
     App, Cx, customers,
-    error::{Result, chain},
+    error::{Error, Result, chain},
 };
 
 /// Pause after the connection for news was lost and could not be made anew; it doubles up to the greatest one.
 const BACK_OFF: Duration = Duration::from_millis(100);
 const BACK_OFF_MAX: Duration = Duration::from_secs(5);
+
+/// How long those who are due wait for each other: a transaction that reads one costs hardly less than one that reads many.
+const GATHER: Duration = Duration::from_millis(100);
+/// Customers that are read together.
+const TOGETHER_MAX: usize = 256;
 
 /// The customers that are to be read again.
 #[derive(Debug)]
@@ -29,6 +38,19 @@ pub struct Due(Mutex<mpsc::Receiver<Arc<Remembered>>>);
 impl Due {
     pub(super) fn new(receiver: mpsc::Receiver<Arc<Remembered>>) -> Self {
         Self(Mutex::new(receiver))
+    }
+
+    /// Those that become due within a short time from the first one on; nothing when there will be none any more.
+    async fn gather(&self) -> Option<Vec<Arc<Remembered>>> {
+        let mut receiver = self.0.lock().await;
+        let mut gathered = vec![receiver.recv().await?];
+        sleep(GATHER).await;
+        while gathered.len() < TOGETHER_MAX
+            && let Ok(next) = receiver.try_recv()
+        {
+            gathered.push(next);
+        }
+        Some(gathered)
     }
 }
 
@@ -44,7 +66,7 @@ pub(super) async fn find(cx: &Cx, name: &str) -> Result<Arc<Remembered>> {
             // Somebody else may have read it meanwhile.
             match remembered.freshness(memory.generation(), cx.now) {
                 Freshness::Fresh | Freshness::Aging => {}
-                Freshness::UsesStale => read_uses(cx, &remembered).await?,
+                Freshness::UsesStale => read_uses(cx, &[&remembered]).await?,
                 Freshness::Stale => return read_by_name(cx, &memory, name).await,
             }
         }
@@ -58,42 +80,73 @@ async fn read_by_name(cx: &Cx, memory: &ScopeMemory, name: &str) -> Result<Arc<R
     let mut tx = cx.begin().await?;
     let customer = customers::get(&mut tx, name).await?;
     let rights = Rights::load(&mut tx, &customer).await?;
-    let uses = uses::load(&mut tx, &rights, rights.tenant_now(as_of)).await?;
+    let uses = uses::load(&mut tx, &[&rights], as_of).await?.pop().unwrap_or_default();
     let known = Known::new(Arc::new(rights), uses, generation, as_of);
-    Ok(memory.remember(cx.scope, name, known, additions))
+    Ok(memory.remember(cx.scope, name, known, additions.as_ref()))
 }
 
-/// Reads again what was used; the rights are those of the same catalogue.
-async fn read_uses(cx: &Cx, remembered: &Remembered) -> Result<()> {
+/// Reads again what customers of one tenant and mode used; the rights are those of the same catalogue.
+async fn read_uses(cx: &Cx, of: &[&Remembered]) -> Result<()> {
     let as_of: Timestamp = cx.app.now();
-    let (rights, generation, additions) = {
+    let before = of.iter().map(|remembered| {
         let known = remembered.known();
-        (Arc::clone(&known.rights), known.generation, known.additions)
-    };
+        (Arc::clone(&known.rights), known.generation, known.additions.clone())
+    });
+    let before: Vec<(Arc<Rights>, u64, Additions)> = before.collect();
+    let rights: Vec<&Rights> = before.iter().map(|(rights, ..)| &**rights).collect();
     let mut tx = cx.begin().await?;
-    let uses = uses::load(&mut tx, &rights, rights.tenant_now(as_of)).await?;
-    remembered.replace(Known::new(rights, uses, generation, as_of), Some(additions));
+    let version = catalog_versions::get(&mut tx).await?;
+    if rights.iter().any(|rights| rights.version != version) {
+        // News of it may still come, or was lost with a connection that nobody knows to be dead.
+        cx.app.db.generations().count_up(cx.scope);
+    }
+    let uses = uses::load(&mut tx, &rights, as_of).await?;
+    for ((remembered, (rights, generation, additions)), uses) in of.iter().zip(before).zip(uses) {
+        remembered.replace(Known::new(rights, uses, generation, as_of), Some(&additions));
+    }
     Ok(())
 }
 
-/// Reads again who is due, until it is told to stop.
+/// Reads again who is due, many at once, until it is told to stop.
 pub async fn run_refresher(app: App, due: Arc<Due>, stop: CancellationToken) {
-    loop {
-        let next = async { due.0.lock().await.recv().await };
-        let remembered = tokio::select! {
-            () = stop.cancelled() => return,
-            next = next => match next {
-                Some(remembered) => remembered,
-                None => return,
-            },
-        };
-        let _reading = remembered.reading.lock().await;
-        if let Err(error) = read_uses(&Cx::of_work(&app, remembered.scope), &remembered).await {
-            // Whoever asks next reads it, or is told that the database cannot be reached.
-            tracing::warn!(error = chain(&error), "What a customer used could not be read again");
+    while let Some(Some(mut batch)) = stop.run_until_cancelled(due.gather()).await {
+        batch.sort_unstable_by_key(|remembered| remembered.scope);
+        for of_scope in batch.chunk_by(|one, next| one.scope == next.scope) {
+            refresh(&Cx::of_work(&app, of_scope[0].scope), of_scope).await;
         }
+    }
+}
+
+/// Reads customers of one tenant and mode again, but for those that somebody reads already.
+async fn refresh(cx: &Cx, due: &[Arc<Remembered>]) {
+    let free = due.iter().filter(|remembered| remembered.reading.try_lock().is_ok());
+    let free: Vec<&Remembered> = free.map(|remembered| &**remembered).collect();
+    if !free.is_empty() {
+        read_together(cx, &free).await;
+    }
+    for remembered in due {
         remembered.unqueue();
     }
+}
+
+async fn read_together(cx: &Cx, of: &[&Remembered]) {
+    match read_uses(cx, of).await {
+        Ok(()) => {}
+        // Whoever asks next reads it, or is told that the database cannot be reached.
+        Err(error @ Error::Db(DbError::Unavailable(_))) => warn(&error),
+        // What cannot be read of one customer must not make the others old.
+        Err(_) => {
+            for one in of {
+                if let Err(error) = read_uses(cx, &[one]).await {
+                    warn(&error);
+                }
+            }
+        }
+    }
+}
+
+fn warn(error: &Error) {
+    tracing::warn!(error = chain(error), "What a customer used could not be read again");
 }
 
 /// Listens for changes that other instances commit, until it is told to stop. After a lost connection everything may have
@@ -111,7 +164,10 @@ pub async fn listen(app: App, stop: CancellationToken) {
                 failures = 0;
                 app.db.generations().count_up(scope);
             }
-            Ok(News::Missed) => app.db.generations().count_up_all(),
+            Ok(News::Missed) => {
+                failures = 0;
+                app.db.generations().count_up_all();
+            }
             Err(error) => {
                 failures = failures.saturating_add(1);
                 listener = None;

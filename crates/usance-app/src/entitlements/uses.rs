@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 use usance_core::{
     entitlement::{Entitled, SlidingUse, Use, entitled},
-    ids::FeatureId,
+    ids::{CustomerId, FeatureId},
 };
 use usance_db::{TenantTx, entitlement_counters};
 
@@ -19,24 +19,30 @@ use crate::{
 /// What was used, by feature.
 pub(super) type Uses = HashMap<FeatureId, Use>;
 
-/// Reads what a customer used of every feature that is granted at an instant.
-pub(super) async fn load(tx: &mut TenantTx, rights: &Rights, now: Timestamp) -> Result<Uses> {
-    let counters = entitlement_counters::list(tx, rights.customer, now).await?;
-    let mut uses: Uses = counters.into_iter().map(|counter| (counter.feature_id, counter.of)).collect();
-    let features: BTreeSet<&String> = rights.subscriptions.iter().flat_map(|it| it.grants.keys()).collect();
-    let granted: Vec<Entitled> = features
-        .into_iter()
-        .filter_map(|feature| entitled(&rights.subscriptions, feature, now).ok())
-        .collect();
-    let metered: Vec<(&Entitled, MeterSpan<'_>)> =
-        granted.iter().filter_map(|entitled| Some((entitled, span(rights, entitled, now)?))).collect();
-    if metered.is_empty() {
-        return Ok(uses);
+/// Reads what customers used of every feature that is granted at a time of the wall clock, in their order.
+pub(super) async fn load(tx: &mut TenantTx, of: &[&Rights], wall_now: Timestamp) -> Result<Vec<Uses>> {
+    let asked: Vec<(CustomerId, Timestamp)> =
+        of.iter().map(|rights| (rights.customer, rights.tenant_now(wall_now))).collect();
+    let mut uses: Vec<Uses> = vec![Uses::new(); of.len()];
+    for (place, counter) in entitlement_counters::list(tx, &asked).await? {
+        uses[place].insert(counter.feature_id, counter.of);
     }
-    let spans: Vec<MeterSpan<'_>> = metered.iter().map(|(_, span)| *span).collect();
-    for ((entitled, span), used) in metered.iter().zip(measure_meters(tx, &spans).await?) {
-        let held = uses.get(&entitled.feature).map_or(Decimal::ZERO, |of| of.held);
-        uses.insert(entitled.feature, of_meter(span, used, held));
+    let (mut granted, mut spans) = (Vec::new(), Vec::new());
+    for (place, (rights, (_, now))) in of.iter().zip(asked).enumerate() {
+        let features: BTreeSet<&String> =
+            rights.subscriptions.iter().flat_map(|it| it.grants.keys()).collect();
+        for feature in features {
+            let Ok(entitled) = entitled(&rights.subscriptions, feature, now) else { continue };
+            if let Some(span) = span(rights, &entitled, now) {
+                granted.push((place, entitled.feature));
+                spans.push(span);
+            }
+        }
+    }
+    let used = measure_meters(tx, &spans).await?;
+    for (((place, feature), span), used) in granted.into_iter().zip(&spans).zip(used) {
+        let held = uses[place].get(&feature).map_or(Decimal::ZERO, |of| of.held);
+        uses[place].insert(feature, of_meter(span, used, held));
     }
     Ok(uses)
 }

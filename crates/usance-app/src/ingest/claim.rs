@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use usance_db::{
     DbError, Scope, WriterTx,
-    ingest::{self, KeyColumns},
+    event_keys::{self, KeyColumns},
 };
 use uuid::Uuid;
 
@@ -40,7 +40,7 @@ pub(super) struct Claim<'a> {
 pub(super) async fn claim<'a>(
     tx: &mut WriterTx,
     replays: &mut Replays,
-    entries: &[Entry<'a>],
+    entries: &[&Entry<'a>],
     receipts: &mut [Vec<Receipt>],
 ) -> Result<Claim<'a>, DbError> {
     let mut keys = KeyColumns::default();
@@ -60,7 +60,7 @@ pub(super) async fn claim<'a>(
         return Ok(Claim { fresh: compare(&HashMap::new(), entries, receipts), unclaimed: keys });
     }
     replays.careful -= 1;
-    let known = if ingest::claim_keys(tx, &keys).await? == wanted {
+    let known = if event_keys::claim(tx, &keys).await? == wanted {
         HashMap::new()
     } else {
         replays.expect();
@@ -72,7 +72,7 @@ pub(super) async fn claim<'a>(
 /// Tells which entries are new, and notes in the receipts what the others are.
 fn compare(
     known: &HashMap<(Scope, Uuid), Vec<u8>>,
-    entries: &[Entry<'_>],
+    entries: &[&Entry<'_>],
     receipts: &mut [Vec<Receipt>],
 ) -> Vec<bool> {
     let mut fresh = Vec::with_capacity(entries.len());
@@ -101,7 +101,7 @@ async fn find_known(
     tx: &mut WriterTx,
     keys: &KeyColumns<'_>,
 ) -> Result<HashMap<(Scope, Uuid), Vec<u8>>, DbError> {
-    let known = ingest::find_known(tx, keys).await?;
+    let known = event_keys::find_known(tx, keys).await?;
     Ok(known.into_iter().map(|(scope, id_hash, payload_hash)| ((scope, id_hash), payload_hash)).collect())
 }
 

@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use usance_core::metering::{Point, RejectReason, UnbilledReason, bucket_start, is_future};
 use usance_db::{
     DbError, Scope, WriterTx,
-    ingest::{self, EventColumns, EventRow, KeyColumns, UnbilledRow},
+    event_keys::{self, KeyColumns},
+    ingest::{self, EventColumns, EventRow, UnbilledRow},
     late_usage::LateStretch,
     usage_folds::BucketKey,
 };
@@ -49,7 +50,7 @@ impl Memory {
     pub(super) fn forget(&mut self, error: &DbError) {
         self.images.clear();
         self.known_months.clear();
-        if error.is_conflict(ingest::KEY_CONSTRAINT) {
+        if error.is_conflict(event_keys::KEY_CONSTRAINT) {
             self.replays.expect();
         }
     }
@@ -127,10 +128,11 @@ pub(super) async fn write(
     recognise_rejected(tx, batch, &mut receipts).await?;
     find_late(tx, &mut entries, &mut receipts).await?;
     // One order of locking for all writers. Of two events with one id, the first one sent comes first.
-    entries.sort_by_key(|entry| (entry.key(), entry.place));
-    let Claim { fresh, unclaimed } = claim(tx, replays, &entries, &mut receipts).await?;
+    let mut ordered: Vec<&Entry<'_>> = entries.iter().collect();
+    ordered.sort_unstable_by_key(|entry| (entry.key(), entry.place));
+    let Claim { fresh, unclaimed } = claim(tx, replays, &ordered, &mut receipts).await?;
     let fresh: Vec<&Entry<'_>> =
-        entries.iter().zip(fresh).filter_map(|(entry, is_fresh)| is_fresh.then_some(entry)).collect();
+        ordered.into_iter().zip(fresh).filter_map(|(entry, is_fresh)| is_fresh.then_some(entry)).collect();
     store(tx, known_months, &unclaimed, &fresh, received_at).await?;
     mark_late(tx, images, &fresh, received_at).await?;
     let usage = fresh.iter().flat_map(|entry| new_usage(entry)).collect();
@@ -226,7 +228,7 @@ fn resolve<'a>(
         let tenant_now = images.test_clock(scope).unwrap_or(received_at);
         // What an event records was counted at an instant already.
         let instant = submission.unmeasured.map_or(tenant_now, |unmeasured| unmeasured.at);
-        let now = Now { received_at, tenant_now, instant };
+        let now = Now { received_at, of_tenant: tenant_now, instant };
         let mut of_request = Vec::with_capacity(submission.events.len());
         for (index, incoming) in submission.events.iter().enumerate() {
             let receipt = match incoming {
@@ -255,14 +257,14 @@ type Admitted = (Timestamp, Verdict);
 struct Now {
     /// By the wall clock.
     received_at: Timestamp,
-    tenant_now: Timestamp,
+    of_tenant: Timestamp,
     /// When an event happened that does not say so.
     instant: Timestamp,
 }
 
 fn admit(images: &Images, scope: Scope, event: &ParsedEvent, now: Now) -> Result<Admitted, RejectReason> {
     let occurred_at = event.time.unwrap_or(now.instant);
-    if is_future(occurred_at, now.received_at, now.tenant_now) {
+    if is_future(occurred_at, now.received_at, now.of_tenant) {
         return Err(RejectReason::FutureTime);
     }
     let names = Names {
@@ -354,6 +356,12 @@ pub(super) struct Counted<'a> {
 /// Year and month of a partition.
 pub(super) type Month = (i16, i8);
 
+/// The month of the partition that events of an instant lie in.
+pub(super) fn month_of(at: Timestamp) -> Month {
+    let date = jiff::tz::Offset::UTC.to_datetime(at);
+    (date.year(), date.month())
+}
+
 /// Claims keys that are not claimed yet, stores events, and adds them to their aggregates. `known_months` are those whose
 /// partitions are known to be there.
 pub(super) async fn count(
@@ -364,15 +372,16 @@ pub(super) async fn count(
     received_at: Timestamp,
 ) -> Result<(), DbError> {
     if events.is_empty() {
-        return if unclaimed.is_empty() { Ok(()) } else { ingest::claim_fresh_keys(tx, unclaimed).await };
+        return if unclaimed.is_empty() { Ok(()) } else { event_keys::claim_fresh(tx, unclaimed).await };
     }
-    events.sort_by_key(|counted| (counted.scope, counted.resolved.customer, counted.event.occurred_at));
+    events.sort_unstable_by_key(|counted| {
+        (counted.scope, counted.resolved.customer, counted.event.occurred_at)
+    });
     let mut folds = Folds::default();
     let mut months: BTreeMap<Month, Timestamp> = BTreeMap::new();
     let mut columns = EventColumns::default();
     for counted in events {
-        let date = jiff::tz::Offset::UTC.to_datetime(counted.event.occurred_at);
-        months.entry((date.year(), date.month())).or_insert(counted.event.occurred_at);
+        months.entry(month_of(counted.event.occurred_at)).or_insert(counted.event.occurred_at);
         add(&mut folds, &counted);
         columns.push(counted.scope, counted.resolved.customer, counted.event);
     }

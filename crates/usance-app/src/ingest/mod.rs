@@ -32,17 +32,28 @@ pub(crate) use single::{Single, Unmeasured};
 pub use unbilled::rate_unbilled;
 pub use writer::spawn_writers;
 
-use crate::error::{Code, Error, Refusal, Result};
+use crate::error::{Code, Error, FieldFault, Refusal, Result};
 use single::SpareImages;
+
+/// The refusal of an event by itself.
+pub fn rejected(reason: RejectReason) -> Refusal {
+    let mut refusal = Refusal::new(Code::EventRejected, reason.detail());
+    let fault =
+        FieldFault { pointer: String::new(), code: reason.as_str(), detail: reason.detail().to_owned() };
+    refusal.fields = vec![fault];
+    refusal
+}
 
 /// Events in one request.
 pub const EVENTS_MAX: usize = 10_000;
 /// Bytes of one request.
 pub const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Bodies beyond this are read on a thread of their own, so that other requests do not wait.
+/// Bodies beyond this are read in turns, so that other requests do not wait.
 const INLINE_BYTES_MAX: usize = 64 * 1024;
-/// Large bodies that are read at once: what each becomes is several times its size, and one keeps PostgreSQL busy.
-const PARSERS: usize = 2;
+/// Bodies beyond this are read on a thread of their own: already finding where each event begins would hold others up.
+const TURNS_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of large bodies between being read and their answer: what they become meanwhile is many times their size.
+const LARGE_BYTES: usize = 3 * 1024 * 1024;
 /// The unit in which the queue counts bytes.
 const PERMIT_BYTES: usize = 1024;
 
@@ -154,6 +165,8 @@ pub struct Room {
     held: Option<OwnedSemaphorePermit>,
     bytes: usize,
     queue_bytes: usize,
+    /// Of a large body, its share of [`LARGE_BYTES`].
+    share: Option<OwnedSemaphorePermit>,
 }
 
 impl Room {
@@ -188,7 +201,7 @@ fn no_room() -> Error {
 pub struct Ingest {
     queue: mpsc::UnboundedSender<Submission>,
     room: Arc<Semaphore>,
-    parsers: Semaphore,
+    large: Arc<Semaphore>,
     queue_bytes: usize,
     closing: CancellationToken,
     spare_images: SpareImages,
@@ -218,7 +231,7 @@ impl Ingest {
         let ingest = Self {
             queue,
             room: Arc::new(Semaphore::new(room)),
-            parsers: Semaphore::new(PARSERS),
+            large: Arc::new(Semaphore::new(LARGE_BYTES / PERMIT_BYTES)),
             queue_bytes: settings.queue_bytes,
             closing: closing.clone(),
             spare_images: SpareImages::default(),
@@ -238,16 +251,22 @@ impl Ingest {
             return Err(no_room());
         }
         let permits = Arc::clone(&self.room);
-        Ok(Room { permits, held: None, bytes: 0, queue_bytes: self.queue_bytes })
+        Ok(Room { permits, held: None, bytes: 0, queue_bytes: self.queue_bytes, share: None })
     }
 
-    /// Reads a request's body. Fails only if it is no JSON of the right form, or holds too many events.
-    pub async fn parse(&self, kind: BodyKind, bytes: Vec<u8>) -> Result<Body> {
+    /// Reads a request's body; a large one when it is its turn. Fails only if it is no JSON of the right form, or holds too
+    /// many events.
+    pub async fn parse(&self, kind: BodyKind, bytes: Vec<u8>, room: &mut Room) -> Result<Body> {
         if bytes.len() <= INLINE_BYTES_MAX {
             return parse::parse(kind, &bytes);
         }
         let stopped = |_| Error::Internal("reading events panicked");
-        let _turn = self.parsers.acquire().await.map_err(|_| Error::Internal("nobody reads events"))?;
+        let share = u32::try_from(permits_for(bytes.len(), LARGE_BYTES)).unwrap_or(u32::MAX);
+        let turn = Arc::clone(&self.large).acquire_many_owned(share).await;
+        room.share = Some(turn.map_err(|_| Error::Internal("nobody reads events"))?);
+        if bytes.len() <= TURNS_BYTES_MAX {
+            return parse::parse_in_turns(kind, &bytes).await;
+        }
         tokio::task::spawn_blocking(move || parse::parse(kind, &bytes)).await.map_err(stopped)?
     }
 

@@ -9,8 +9,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 use usance_core::metering::{
-    EVENT_BYTES_MAX, EventName, ID_BYTES_MAX, NAME_BYTES_MAX, Properties, PropertiesError, RejectReason,
-    identify,
+    EVENT_BYTES_MAX, EventName, ID_BYTES_MAX, NAME_BYTES_MAX, Properties, RejectReason, identify,
 };
 
 use super::{EVENTS_MAX, Incoming, ParsedEvent};
@@ -119,37 +118,59 @@ struct OnlyId<'a> {
     id: Option<Cow<'a, str>>,
 }
 
+/// Events that are read before other requests have their turn.
+const TURN_EVENTS: usize = 256;
+
 /// Reads a request's body. Fails only if it is no JSON of the right form, or holds too many events.
 pub(crate) fn parse(kind: BodyKind, body: &[u8]) -> Result<Body> {
+    let Split { events, single } = split(kind, body)?;
+    Ok(Body { events: events.into_iter().map(|raw| read_event(raw, kind)).collect(), single })
+}
+
+/// The same of a large body. Other requests have their turns meanwhile; a thread of its own would keep what was read for
+/// itself, after others have freed it.
+pub(super) async fn parse_in_turns(kind: BodyKind, body: &[u8]) -> Result<Body> {
+    let split = split(kind, body)?;
+    let mut events = Vec::with_capacity(split.events.len());
+    for turn in split.events.chunks(TURN_EVENTS) {
+        events.extend(turn.iter().map(|raw| read_event(raw, kind)));
+        tokio::task::yield_now().await;
+    }
+    Ok(Body { events, single: split.single })
+}
+
+/// The events of a body that are not read yet.
+struct Split<'a> {
+    events: Vec<&'a RawValue>,
+    single: bool,
+}
+
+fn split(kind: BodyKind, body: &[u8]) -> Result<Split<'_>> {
     let text = std::str::from_utf8(body).map_err(|_| malformed("the body is not UTF-8"))?;
-    let read: fn(&RawValue) -> Incoming = match kind {
-        BodyKind::Json => |raw| read_event(raw, sent_event),
-        BodyKind::CloudEvent | BodyKind::CloudEvents => |raw| read_event(raw, sent_cloud_event),
-    };
-    let RawEvents(batch) = match kind {
+    let RawEvents(events) = match kind {
         BodyKind::Json => match read_batch(text)? {
             Some(events) => events,
-            None => return single(text, read),
+            None => return single(text),
         },
-        BodyKind::CloudEvent => return single(text, read),
+        BodyKind::CloudEvent => return single(text),
         BodyKind::CloudEvents => serde_json::from_str(text)
             .map_err(|error| malformed(format!("the body is not a list of CloudEvents: {error}")))?,
     };
-    if batch.len() > EVENTS_MAX {
+    if events.len() > EVENTS_MAX {
         let detail = format!("a request holds at most {EVENTS_MAX} events: send several requests");
         return Err(Error::refused(Code::PayloadTooLarge, detail));
     }
-    Ok(Body { events: batch.into_iter().map(read).collect(), single: false })
+    Ok(Split { events, single: false })
 }
 
 fn malformed(detail: impl Into<Cow<'static, str>>) -> Error {
     Error::refused(Code::MalformedJson, detail)
 }
 
-fn single(text: &str, read: fn(&RawValue) -> Incoming) -> Result<Body> {
+fn single(text: &str) -> Result<Split<'_>> {
     let raw: &RawValue =
         serde_json::from_str(text).map_err(|error| malformed(format!("the body is not JSON: {error}")))?;
-    Ok(Body { events: vec![read(raw)], single: true })
+    Ok(Split { events: vec![raw], single: true })
 }
 
 /// The events of `{"events": [...]}`; nothing if the body is meant as a single event.
@@ -181,8 +202,12 @@ fn is_batch(text: &str) -> bool {
     serde_json::from_str::<Probe<'_>>(text).is_ok()
 }
 
-fn read_event(raw: &RawValue, read: fn(&str) -> std::result::Result<ParsedEvent, RejectReason>) -> Incoming {
+fn read_event(raw: &RawValue, kind: BodyKind) -> Incoming {
     let text = raw.get();
+    let read = match kind {
+        BodyKind::Json => sent_event,
+        BodyKind::CloudEvent | BodyKind::CloudEvents => sent_cloud_event,
+    };
     // The reader would take the members of an event from a list too, by position.
     if !text.starts_with('{') {
         return Incoming::Rejected { id: None, reason: RejectReason::MalformedEvent };
@@ -255,12 +280,7 @@ fn build(
     let time = time.map(read_time).transpose()?;
     let properties = match properties.map(RawValue::get) {
         None | Some("null") => Properties::empty(),
-        Some(json) => Properties::parse(json).map_err(|error| match error {
-            PropertiesError::NumberTooLong => RejectReason::MalformedDecimal,
-            PropertiesError::Malformed | PropertiesError::TooDeep | PropertiesError::UnstorableText => {
-                RejectReason::MalformedProperties
-            }
-        })?,
+        Some(json) => Properties::parse(json).map_err(RejectReason::from)?,
     };
     let identity = identify(name, &event_type, &customer, time, &properties);
     Ok(ParsedEvent {

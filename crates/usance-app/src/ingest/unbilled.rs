@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use usance_core::metering::{Properties, UnbilledReason};
 use usance_db::{
     DbError, Scope, WriterTx,
-    ingest::{self, EventRow, KeyColumns, UnbilledRow},
+    event_keys::KeyColumns,
+    ingest::{self, EventRow, UnbilledRow},
     late_usage::LateStretch,
 };
 use uuid::Uuid;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
-use usance_db::{DbError, ingest::KEY_CONSTRAINT};
+use usance_db::{DbError, event_keys::KEY_CONSTRAINT};
 
 use super::{
     Incoming, Queue, Receipt, Submission,
@@ -12,11 +12,9 @@ use super::{
 };
 use crate::{
     App,
+    contended::TRIES_MAX,
     error::{Error, Result},
 };
-
-/// How often a transaction is tried that lost against another one.
-const CONTENDED_TRIES_MAX: usize = 5;
 
 /// Starts the writers. They end when the queue is closed and empty.
 pub fn spawn_writers(app: &App, queue: Queue, tasks: &TaskTracker) {
@@ -107,8 +105,8 @@ async fn store(
 /// twice or that a month has a partition, succeeds when it is tried again.
 fn tries_max(error: &DbError) -> usize {
     match error {
-        DbError::Contended(_) => CONTENDED_TRIES_MAX,
-        DbError::Conflict { .. } if error.is_conflict(KEY_CONSTRAINT) => CONTENDED_TRIES_MAX,
+        DbError::Contended(_) => TRIES_MAX,
+        DbError::Conflict { .. } if error.is_conflict(KEY_CONSTRAINT) => TRIES_MAX,
         DbError::Refused(_) => 2,
         DbError::Conflict { .. }
         | DbError::UnstorableText

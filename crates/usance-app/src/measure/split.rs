@@ -3,10 +3,11 @@
 #[cfg(test)]
 mod tests;
 
-use jiff::{SignedDuration, Timestamp};
-use usance_core::{metering::bucket_start, period::Period};
-
-const BUCKET: SignedDuration = SignedDuration::from_mins(15);
+use jiff::Timestamp;
+use usance_core::{
+    metering::{BUCKET, bucket_start},
+    period::Period,
+};
 
 /// Whole buckets, and the spans before and after them.
 pub(crate) fn split(period: Period) -> (Period, Vec<Period>) {

@@ -28,9 +28,6 @@ use crate::{
     work,
 };
 
-/// Holds whose time is over that one transaction frees; the next one goes on.
-const EXPIRED_MAX: i64 = 1_000;
-
 /// A wallet whose book is open.
 #[derive(Debug)]
 pub(super) struct OpenBook {
@@ -113,7 +110,7 @@ impl<'a> Books<'a> {
     async fn expire(&mut self, tx: &mut TenantTx) -> Result<()> {
         let owners: Vec<Uuid> = self.open.keys().map(|id| id.uuid()).collect();
         let code = AccountCode::Wallet.as_str();
-        for hold in holds::list_expired(tx, code, &owners, self.now, EXPIRED_MAX).await? {
+        for hold in holds::list_expired(tx, code, &owners, self.now).await? {
             let pending = Pending { id: hold.id.uuid(), amount: hold.amount };
             let wallet = WalletId::from_uuid(hold.owner_id);
             let amount = hold.amount;

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     App, Cx,
+    contended::retried,
     error::{Code, Error, Refusal, Result, chain},
 };
 
@@ -29,8 +30,6 @@ const BATCH_MAX: usize = 256;
 const WAITING_MAX: usize = 20_000;
 /// Transactions at once, of as many tenants.
 const TRANSACTIONS_MAX: usize = 4;
-/// How often a transaction that lost against another one is repeated.
-const CONTENDED_TRIES_MAX: usize = 5;
 
 /// An operation in a queue.
 struct Submission {
@@ -117,7 +116,7 @@ impl WalletWriter {
 
 async fn answer(app: App, scope: Scope, batch: Vec<Submission>) {
     let operations: Vec<&Operation> = batch.iter().map(|submission| &submission.operation).collect();
-    match store(&app, scope, &operations).await {
+    match retried(|| commit(&app, scope, &operations)).await {
         Ok(outcomes) => reply(batch.into_iter().zip(outcomes)),
         // One operation must not fail because of another one: each is tried alone.
         Err(error) if batch.len() > 1 && !matches!(error, Error::Db(DbError::Unavailable(_))) => {
@@ -126,7 +125,8 @@ async fn answer(app: App, scope: Scope, batch: Vec<Submission>) {
                 "A batch of wallet operations failed; they are tried one by one"
             );
             for submission in batch {
-                let outcome = store(&app, scope, &[&submission.operation]).await;
+                let alone = [&submission.operation];
+                let outcome = retried(|| commit(&app, scope, &alone)).await;
                 let outcome = outcome.and_then(|mut outcomes| {
                     outcomes.pop().unwrap_or(Err(Error::Internal("an operation has no outcome")))
                 });
@@ -154,17 +154,6 @@ fn reply(answers: impl Iterator<Item = (Submission, Result<Outcome>)>) {
     for (submission, outcome) in answers {
         // A caller who went away needs no answer; what was asked is done.
         drop(submission.reply.send(outcome));
-    }
-}
-
-async fn store(app: &App, scope: Scope, operations: &[&Operation]) -> Result<Vec<Result<Outcome>>> {
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match commit(app, scope, operations).await {
-            Err(Error::Db(DbError::Contended(_))) if tries < CONTENDED_TRIES_MAX => {}
-            outcomes => return outcomes,
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Fifteen-minute buckets: the unit in which usage is kept. Every fold is commutative and associative.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
@@ -10,11 +10,12 @@ use crate::{
 };
 
 /// The width of a bucket. No time zone is off UTC by less than a quarter of an hour.
-const BUCKET_SECONDS: i64 = 15 * 60;
+pub const BUCKET: SignedDuration = SignedDuration::from_mins(15);
 
 /// The start of the bucket that holds an instant.
 pub fn bucket_start(at: Timestamp) -> Timestamp {
-    let seconds = at.as_microsecond().div_euclid(BUCKET_SECONDS * 1_000_000) * BUCKET_SECONDS;
+    let width = BUCKET.as_secs();
+    let seconds = at.as_microsecond().div_euclid(width * 1_000_000) * width;
     Timestamp::from_second(seconds).unwrap_or(Timestamp::MIN)
 }
 

@@ -4,7 +4,7 @@ use aws_lc_rs::digest::{Context, SHA256, digest};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use super::Properties;
+use super::{Properties, PropertiesError};
 
 /// The size of one event as sent, in bytes of JSON.
 pub const EVENT_BYTES_MAX: usize = 64 * 1024;
@@ -38,6 +38,17 @@ pub enum RejectReason {
     MissingValue,
     /// More than 64 KiB.
     TooLarge,
+}
+
+impl From<PropertiesError> for RejectReason {
+    fn from(error: PropertiesError) -> Self {
+        match error {
+            PropertiesError::NumberTooLong => Self::MalformedDecimal,
+            PropertiesError::Malformed | PropertiesError::TooDeep | PropertiesError::UnstorableText => {
+                Self::MalformedProperties
+            }
+        }
+    }
 }
 
 impl RejectReason {

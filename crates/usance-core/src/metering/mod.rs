@@ -10,7 +10,7 @@ mod walk;
 mod window;
 
 pub use aggregate::{Aggregated, Aggregator, Carried, Point, aggregate, aggregate_buckets};
-pub use bucket::{BucketFold, MeterValue, bucket_start};
+pub use bucket::{BUCKET, BucketFold, MeterValue, bucket_start};
 pub use event::{
     EVENT_BYTES_MAX, EventIdentity, EventName, FUTURE_TOLERANCE, ID_BYTES_MAX, NAME_BYTES_MAX, RejectReason,
     UnbilledReason, identify, is_future, short_hash,

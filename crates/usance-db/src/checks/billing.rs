@@ -155,7 +155,9 @@ pub async fn repeated_events(tx: &mut TenantTx) -> Result<Vec<Finding>, DbError>
         SELECT e.id AS "id!", CASE WHEN k.id_hash IS NULL THEN 'it has no key' ELSE format('it is stored %s times', e.times) END AS "detail!"
         FROM (
             SELECT id_hash, min(id) AS id, count(*) AS times FROM (
-                SELECT id_hash, id FROM events WHERE tenant_id = $1 AND livemode = $2
+                SELECT v.id_hash, v.id FROM customers c
+                JOIN events v ON v.tenant_id = $1 AND v.livemode = $2 AND v.customer_id = c.id
+                WHERE c.tenant_id = $1 AND c.livemode = $2
                 UNION ALL
                 SELECT id_hash, id FROM unbilled_events WHERE tenant_id = $1 AND livemode = $2
             ) stored

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use usance_app::{
     customers,
-    error::{Code, Error, FieldFault, Refusal, Result},
-    ingest::{BodyKind, EventStatus, REQUEST_BYTES_MAX, Receipt},
+    error::{Code, Error, Refusal, Result},
+    ingest::{self, BodyKind, EventStatus, REQUEST_BYTES_MAX, Receipt},
 };
 use usance_core::metering::UnbilledReason;
 use usance_db::events;
@@ -167,7 +167,7 @@ pub(crate) async fn ingest_events(State(state): State<HttpState>, request: Reque
     let mut room = cx.app.ingest.open_room(announced_bytes(&parts.headers)?)?;
     let limits = BodyLimits::new(REQUEST_BYTES_MAX, state.settings.request_timeout);
     let bytes = read_body(body, limits, |arrived| room.grow(arrived)).await?;
-    let parsed = cx.app.ingest.parse(kind, bytes).await?;
+    let parsed = cx.app.ingest.parse(kind, bytes, &mut room).await?;
     let receipts = cx.app.ingest.submit(cx.scope, parsed.events, room).await?;
     if parsed.single {
         refuse_single(&receipts)?;
@@ -217,15 +217,7 @@ fn refuse_single(receipts: &[Receipt]) -> Result<()> {
                 "another event has this id: the stored one stays; send a new event with an id of its own";
             Err(Refusal::new(Code::EventConflict, detail).with("result", result).into())
         }
-        EventStatus::Rejected(reason) => {
-            let mut refusal = Refusal::new(Code::EventRejected, reason.detail()).with("result", result);
-            refusal.fields = vec![FieldFault {
-                pointer: String::new(),
-                code: reason.as_str(),
-                detail: reason.detail().to_owned(),
-            }];
-            Err(refusal.into())
-        }
+        EventStatus::Rejected(reason) => Err(ingest::rejected(reason).with("result", result).into()),
     }
 }
 

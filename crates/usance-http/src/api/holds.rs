@@ -52,8 +52,14 @@ pub(crate) struct CreateHold {
 
 /// What is reserved.
 enum Reserved {
-    Money { wallet: Option<String>, customer: Option<String>, amount: MoneyBody },
+    Money { of: Payer, amount: MoneyBody },
     Units { customer: String, feature: String },
+}
+
+/// Whose money is reserved.
+enum Payer {
+    Wallet(String),
+    Customer(String),
 }
 
 impl CreateHold {
@@ -67,8 +73,9 @@ impl CreateHold {
                 required("/amount", "give an amount of money, or the feature whose units are meant")
             }
             (Some(_), None) if self.quantity.is_some() => required("/feature", "a quantity is of a feature"),
-            (Some(amount), None) => match (&wallet, &customer) {
-                (Some(_), None) | (None, Some(_)) => Ok(Reserved::Money { wallet, customer, amount }),
+            (Some(amount), None) => match (wallet, customer) {
+                (Some(wallet), None) => Ok(Reserved::Money { of: Payer::Wallet(wallet), amount }),
+                (None, Some(customer)) => Ok(Reserved::Money { of: Payer::Customer(customer), amount }),
                 (Some(_), Some(_)) | (None, None) => {
                     required("/wallet", "give exactly one of wallet and customer")
                 }
@@ -233,8 +240,8 @@ pub(crate) async fn create_hold(request: Mutation<CreateHold>) -> ApiResult<Resp
         .run_in_steps(StatusCode::CREATED, move |cx, mut body: CreateHold| {
             async move {
                 match body.take_reserved()? {
-                    Reserved::Money { wallet, customer, amount } => {
-                        let wallet = find_wallet(cx, wallet, customer, &amount.currency).await?;
+                    Reserved::Money { of, amount } => {
+                        let wallet = find_wallet(cx, of, &amount.currency).await?;
                         let CreateHold { id, expires_in, description, .. } = body;
                         let amount = amount.into();
                         let input = wallets::CreateHold { wallet, id, key, amount, expires_in, description };
@@ -260,16 +267,10 @@ pub(crate) async fn create_hold(request: Mutation<CreateHold>) -> ApiResult<Resp
         .await
 }
 
-async fn find_wallet(
-    cx: &Cx,
-    wallet: Option<String>,
-    customer: Option<String>,
-    currency: &str,
-) -> Result<WalletId, Error> {
-    match (wallet, customer) {
-        (Some(wallet), _) => read_wallet(&wallet),
-        (None, Some(customer)) => wallets::ensure(cx, &customer, currency).await,
-        (None, None) => Err(Error::Internal("a hold of nobody")),
+async fn find_wallet(cx: &Cx, of: Payer, currency: &str) -> Result<WalletId, Error> {
+    match of {
+        Payer::Wallet(wallet) => read_wallet(&wallet),
+        Payer::Customer(customer) => wallets::ensure(cx, &customer, currency).await,
     }
 }
 

@@ -190,7 +190,7 @@ pub(super) const ROUTES: &[Route] = &[
     route("GET", "/", OPEN),
     route("GET", "/.well-known/jwks.json", OPEN),
     // Of the router that benchmarks compare with.
-    route("GET", "/constant", read(Settings)),
+    route("GET", "/api/v1/constant", read(Settings)),
     route("GET", "/health", OPEN),
     route("GET", "/invoices/{token}", OPEN),
     route("GET", "/invoices/{token}/pdf", OPEN),

@@ -21,55 +21,20 @@ mod plot;
 mod report;
 mod rounds;
 mod seed;
+#[path = "../shared/server.rs"]
 mod server;
+#[path = "../shared/session.rs"]
+mod session;
 
-use crate::instance::Instance;
 use crate::options::Options;
-use anyhow::{Context, Result, anyhow};
 use clap::Parser;
-use std::fs;
-use std::io::{self, Write};
-use std::path::Path;
 use std::process::ExitCode;
-use tokio::signal::ctrl_c;
-use tokio_util::sync::CancellationToken;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(&Options::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&format!("error: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Runs the benchmark in a directory of its own, which is gone afterwards, however it ends.
-async fn run(options: &Options) -> Result<()> {
-    let parent = fs::canonicalize(&options.dir).context("cannot open the directory named by --dir")?;
-    let dir = parent.join(format!("usance-billing-{}", std::process::id()));
-    let outcome = run_in(&dir, options).await;
-    if outcome.is_err() {
-        say(&server::log_tail(&dir));
-    }
-    let removed = fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()));
-    outcome.and(removed)
-}
-
-async fn run_in(dir: &Path, options: &Options) -> Result<()> {
-    say("Starting PostgreSQL");
-    let mut instance = Instance::start(dir, options.pg_bin.clone(), CancellationToken::new()).await?;
-    let outcome = tokio::select! {
-        outcome = rounds::run(options, dir, &mut instance) => outcome,
-        _ = ctrl_c() => Err(anyhow!("interrupted")),
-    };
-    let stopped = instance.stop().await;
-    outcome.and(stopped)
-}
-
-/// Tells the person who waits what happens; the figures alone go to standard output.
-pub(crate) fn say(text: &str) {
-    // Nobody reads: nobody misses it.
-    drop(writeln!(io::stderr(), "{text}"));
+    let options = Options::parse();
+    session::run("billing", &options.dir, options.pg_bin.clone(), async |dir, instance| {
+        rounds::run(&options, dir, instance).await
+    })
+    .await
 }

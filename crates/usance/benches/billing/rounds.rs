@@ -1,14 +1,14 @@
 //! One tenant after the other: filled, billed, checked, and its rows stored once more as the limit.
 
 use crate::cpu::{Processes, memory_kib};
-use crate::figures::facts;
+use crate::figures::{facts, say};
 use crate::instance::{Instance, PRODUCT};
+use crate::limit;
 use crate::options::Options;
 use crate::report::{self, Figures, Measured};
 use crate::seed::{self, BUCKET_EVENTS, BUCKET_VALUE};
 use crate::server::Server;
-use crate::{limit, say};
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use sqlx::PgConnection;
 use std::io::{self, Write};
 use std::path::Path;
@@ -26,7 +26,7 @@ pub(crate) async fn run(options: &Options, dir: &Path, instance: &mut Instance) 
     let mut output = io::stdout();
     writeln!(output, "{}", facts(dir, &instance.settings().await?))?;
     // The first start makes the schema.
-    Server::start(&instance.url(PRODUCT), dir, "api", None).await?.kill().await?;
+    Server::start(&instance.url(PRODUCT), dir, &[("USANCE_ROLE", "api")]).await?.child.kill().await?;
     let mut admin = instance.connect_admin(PRODUCT).await?;
     seed::prepare(&mut admin).await?;
     let mut site = Site { options, dir, instance, admin };
@@ -60,9 +60,9 @@ struct Site<'a> {
 impl Site<'_> {
     /// Makes a tenant with so many subscriptions, bills one cycle of it, and checks the result.
     async fn bill_tenant(&mut self, name: &str, size: u64) -> Result<Figures> {
-        let api = self.server("api").await?;
-        let tenant = seed::register(&mut self.admin, api.url()?, name).await?;
-        api.kill().await?;
+        let mut api = self.server("api").await?;
+        let tenant = seed::register(&mut self.admin, api.address()?, name).await?;
+        api.child.kill().await?;
         seed::fill(&mut self.admin, tenant, size, self.options.buckets).await?;
         self.instance.settle().await?;
         let figures = self.bill(tenant, size).await?;
@@ -71,7 +71,10 @@ impl Site<'_> {
     }
 
     async fn server(&self, role: &str) -> Result<Server> {
-        Server::start(&self.instance.url(PRODUCT), self.dir, role, self.options.workers).await
+        let workers = self.options.workers.map(|workers| workers.to_string());
+        let mut settings = vec![("USANCE_ROLE", role)];
+        settings.extend(workers.as_deref().map(|workers| ("USANCE_WORKERS", workers)));
+        Server::start(&self.instance.url(PRODUCT), self.dir, &settings).await
     }
 
     /// Starts a worker on what is due and waits until every subscription has its invoice.
@@ -89,13 +92,15 @@ impl Site<'_> {
                 break;
             }
             backend_kib = backend_kib.max(largest_backend(&mut self.admin).await?);
-            worker.check()?;
+            if let Some(status) = worker.child.try_wait()? {
+                bail!("the worker ended: {status}");
+            }
             sleep(POLL_PERIOD).await;
         }
         let elapsed = started.elapsed();
         let cpu = processes.sample()? - before;
         let server_kib = processes.server_memory_kib()?.1;
-        worker.kill().await?;
+        worker.child.kill().await?;
         let billed = Measured { elapsed, cpu };
         let before = Processes { server: std::process::id(), ..processes }.sample()?;
         let elapsed = limit::measure(&mut self.admin, tenant, size).await?;

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
+use std::net::SocketAddr;
 use usance_testkit::Client;
 use uuid::Uuid;
 
@@ -56,10 +57,11 @@ pub(crate) async fn prepare(admin: &mut PgConnection) -> Result<()> {
 }
 
 /// Registers a tenant with two meters and a plan of three prices, in live mode.
-pub(crate) async fn register(admin: &mut PgConnection, url: &str, name: &str) -> Result<Uuid> {
-    let registered = Client::new(url).register(name).await;
+pub(crate) async fn register(admin: &mut PgConnection, address: SocketAddr, name: &str) -> Result<Uuid> {
+    let url = format!("http://{address}");
+    let registered = Client::new(&url).register(name).await;
     let key = registered.pointer("/tenant/api_key_secret").and_then(Value::as_str);
-    let client = Client::new(url).with_key(key.context("the registration returned no key")?);
+    let client = Client::new(&url).with_key(key.context("the registration returned no key")?);
     client
         .post("/meters", json!({ "code": "calls", "event_type": "llm_call", "aggregation": "count" }))
         .await

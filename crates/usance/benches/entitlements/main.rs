@@ -6,8 +6,12 @@
 //!
 //! `cargo bench -p usance --bench entitlements`, or with `-- --quick` for a first look.
 
+#[path = "../shared/connection.rs"]
+mod connection;
 #[path = "../shared/figures.rs"]
 mod figures;
+#[path = "../shared/latency.rs"]
+mod latency;
 mod load;
 mod options;
 #[path = "../shared/plot.rs"]
@@ -15,7 +19,7 @@ mod plot;
 mod report;
 mod sides;
 
-use crate::figures::facts;
+use crate::figures::{facts, say};
 use crate::options::Options;
 use crate::report::Figures;
 use crate::sides::{Side, Sides};
@@ -76,10 +80,4 @@ async fn measure(sides: &Sides, side: Side, options: &Options) -> Result<Figures
     let paced =
         load::drive(address, &requests, options.connections, options.requests() / 2, Some(half)).await?;
     Ok(Figures::new(side, &full, &paced))
-}
-
-/// Tells the person who waits what happens; the figures alone go to standard output.
-pub(crate) fn say(text: &str) {
-    // Nobody reads: nobody misses it.
-    drop(writeln!(io::stderr(), "{text}"));
 }

@@ -91,7 +91,8 @@ impl Sides {
                 .into_bytes()
         };
         match side {
-            Side::Bare | Side::Constant => vec![request("/constant")],
+            Side::Bare => vec![request("/constant")],
+            Side::Constant => vec![request("/api/v1/constant")],
             Side::Check => (0..self.customers)
                 .map(|index| request(&format!("/api/v1/entitlements/check?customer=c{index}&feature=calls")))
                 .collect(),

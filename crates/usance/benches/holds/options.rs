@@ -29,9 +29,13 @@ pub(crate) struct Options {
     #[arg(long)]
     quick: bool,
 
-    /// Connections, each with one reservation in flight
-    #[arg(long, default_value_t = 50)]
+    /// Connections to the server, each with one reservation in flight
+    #[arg(long, default_value_t = 256)]
     pub(crate) connections: usize,
+
+    /// Connections to PostgreSQL that make single updates, each with one in flight; PostgreSQL takes a hundred in all
+    #[arg(long, default_value_t = 50)]
+    pub(crate) sql_connections: usize,
 
     /// Where a directory for the data is made and removed; it must be on a disk, and PostgreSQL must reach it
     #[arg(long, default_value = "/var/tmp")]

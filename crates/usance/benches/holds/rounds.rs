@@ -1,14 +1,15 @@
 //! One run after the other, and the proof that exactly the limit was reserved.
 
+use crate::Side;
 use crate::cpu::{CpuTime, Processes};
-use crate::figures::{facts, grouped};
-use crate::http::Answers;
+use crate::figures::{facts, grouped, say};
 use crate::instance::{BARE, Instance, PRODUCT};
 use crate::options::{Load, Options};
 use crate::report::{self, Figures};
 use crate::server::Server;
 use crate::sql::{Batched, Single};
-use crate::{Side, say};
+use crate::target::Target;
+use crate::wallets::{self, Answers};
 use anyhow::{Context, Result, ensure};
 use sqlx::PgConnection;
 use std::io::{self, Write};
@@ -20,7 +21,9 @@ use usance_core::ids::WalletId;
 struct Bench<'a> {
     options: &'a Options,
     processes: Processes,
-    server: Server,
+    /// Ends when it is dropped.
+    _server: Server,
+    target: Target,
     batched: Batched,
     single: Single,
     admin: PgConnection,
@@ -31,13 +34,14 @@ pub(crate) async fn run(options: &Options, dir: &Path, instance: &mut Instance) 
     let mut output = io::stdout();
     writeln!(output, "{}", facts(dir, &instance.settings().await?))?;
     say("Starting the server");
-    let server = Server::start(&instance.url(PRODUCT), dir).await?;
+    let server = Server::start(&instance.url(PRODUCT), dir, &[]).await?;
     let mut admin = instance.connect_admin(PRODUCT).await?;
     let mut bench = Bench {
         processes: Processes { server: server.pid()?, postmaster: instance.postmaster()? },
-        server,
+        target: Target::register(server.address()?).await?,
+        _server: server,
         batched: Batched::connect(&instance.url(PRODUCT), &mut admin).await?,
-        single: Single::connect(&instance.url(BARE), options.connections.max(1)).await?,
+        single: Single::connect(&instance.url(BARE), options.sql_connections.max(1)).await?,
         admin,
         options,
     };
@@ -55,6 +59,8 @@ pub(crate) async fn run(options: &Options, dir: &Path, instance: &mut Instance) 
     let title = "Holds: reserving of one wallet beside PostgreSQL alone";
     let plot = options.plots.draw("holds", title, &report::panels(&rounds))?;
     writeln!(output, "Plot: {}", plot.display())?;
+    let memory_kib = bench.processes.server_memory_kib()?.1;
+    writeln!(output, "Most memory the server held: {} MiB", memory_kib / 1024)?;
     let reserved = options.load().limit;
     writeln!(
         output,
@@ -76,10 +82,10 @@ impl Bench<'_> {
 
     async fn measure_http(&mut self, number: usize) -> Result<Figures> {
         let load = self.options.load();
-        let wallet = self.server.make_wallet(&format!("http-{number}"), load.limit).await?;
+        let wallet = wallets::make(&self.target, &format!("http-{number}"), load.limit).await?;
         let links_before = self.links().await?;
         let watch = Watch::start(self.processes)?;
-        let answers = self.server.target.reserve(&wallet, load, self.options.connections).await?;
+        let answers = wallets::reserve(&self.target, &wallet, load, self.options.connections).await?;
         let (elapsed, cpu) = watch.stop()?;
         self.check(answers, load, &wallet).await?;
         let commits = (self.links().await? - links_before).max(1);
@@ -89,7 +95,7 @@ impl Bench<'_> {
 
     async fn measure_batched(&mut self, number: usize, batch: u64) -> Result<Figures> {
         let load = self.options.load();
-        let wallet = self.server.make_wallet(&format!("batched-{number}"), load.limit).await?;
+        let wallet = wallets::make(&self.target, &format!("batched-{number}"), load.limit).await?;
         let watch = Watch::start(self.processes)?;
         let answers = self.batched.reserve(&wallet, load, batch).await?;
         let (elapsed, cpu) = watch.stop()?;

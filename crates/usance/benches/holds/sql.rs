@@ -1,7 +1,7 @@
 //! PostgreSQL without a server in between: the product's statements in batches, and single conditional updates.
 
-use crate::http::{Answers, take_one};
 use crate::options::Load;
+use crate::wallets::{Answers, take_one};
 use anyhow::{Context, Result, ensure};
 use jiff::{SignedDuration, Timestamp};
 use sqlx::{Connection as _, PgConnection};
@@ -25,7 +25,6 @@ use uuid::Uuid;
 
 /// As long as a hold reserves if nothing is said.
 const HOLD_TIME: SignedDuration = SignedDuration::from_mins(15);
-const EXPIRED_MAX: i64 = 1_000;
 
 /// One wallet row that could stand in any first draft.
 const SCHEMA: &str = "
@@ -77,7 +76,7 @@ impl Batched {
         let accounts = wallet_books::list_accounts(&mut tx, &[wallet]).await?;
         wallet_books::list_grants(&mut tx, &[wallet]).await?;
         let code = AccountCode::Wallet.as_str();
-        holds::list_expired(&mut tx, code, &[wallet.uuid()], now, EXPIRED_MAX).await?;
+        holds::list_expired(&mut tx, code, &[wallet.uuid()], now).await?;
         let account = accounts.get(&wallet).context("the wallet has no account")?;
         ensure!(locked.len() == 1, "there is no wallet");
         let free = u64::try_from(account.balance - account.held + account.debt_limit).unwrap_or_default();

@@ -4,7 +4,7 @@
 //! and quarter of an hour changes in the same durable transaction (an additive aggregate).
 
 use crate::events::{EVENT_TYPE, Event, Tally};
-use crate::load::Connection;
+use crate::load::Driven;
 use anyhow::{Context, Result};
 use jiff_sqlx::ToSqlx;
 use sqlx::{Connection as _, PgConnection};
@@ -92,7 +92,7 @@ pub(crate) fn columns(events: &[Event]) -> Columns {
     columns
 }
 
-impl Connection for BareConnection {
+impl Driven for BareConnection {
     type Batch = Columns;
 
     async fn store(&mut self, batch: &Columns) -> Result<u64> {
@@ -122,7 +122,7 @@ ORDER BY 1";
 #[derive(Debug)]
 pub(crate) struct BareReader(pub(crate) BareConnection);
 
-impl Connection for BareReader {
+impl Driven for BareReader {
     type Batch = i32;
 
     async fn store(&mut self, customer: &i32) -> Result<u64> {

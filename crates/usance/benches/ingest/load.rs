@@ -1,5 +1,6 @@
 //! Drives batches through a few connections and measures: the same loop for PostgreSQL and for HTTP.
 
+use crate::latency::percentile;
 use anyhow::{Result, anyhow, ensure};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +12,7 @@ use tokio::time::timeout;
 const DRIVE_TIMEOUT: Duration = Duration::from_mins(30);
 
 /// A connection that stores one batch at a time, or answers one question, which counts as one event.
-pub(crate) trait Connection: Send + 'static {
+pub(crate) trait Driven: Send + 'static {
     /// A batch as it is sent, made before the clock starts.
     type Batch: Send + Sync + 'static;
 
@@ -31,7 +32,7 @@ pub(crate) struct Drive {
 }
 
 /// Stores all batches, each on the connection that is free first, and checks that every event was accepted.
-pub(crate) async fn drive<C: Connection>(
+pub(crate) async fn drive<C: Driven>(
     connections: &mut Vec<C>,
     batches: Vec<C::Batch>,
     events: u64,
@@ -65,7 +66,7 @@ struct Worker<C> {
     latencies: Vec<Duration>,
 }
 
-async fn work<C: Connection>(
+async fn work<C: Driven>(
     mut connection: C,
     batches: Arc<Vec<C::Batch>>,
     next: Arc<AtomicUsize>,
@@ -78,10 +79,4 @@ async fn work<C: Connection>(
         latencies.push(began.elapsed());
     }
     Ok(Worker { connection, stored, latencies })
-}
-
-/// Returns the smallest latency that at least so many of 100 do not exceed; zero of none. The smallest stands first.
-fn percentile(latencies: &[Duration], percent: usize) -> Duration {
-    let rank = (latencies.len() * percent).div_ceil(100);
-    latencies.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }

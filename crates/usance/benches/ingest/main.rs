@@ -8,6 +8,8 @@
 //! `cargo bench -p usance --bench ingest`, or with `-- --quick` for a first look.
 
 mod baseline;
+#[path = "../shared/connection.rs"]
+mod connection;
 #[path = "../shared/cpu.rs"]
 mod cpu;
 mod events;
@@ -16,25 +18,26 @@ mod figures;
 mod http;
 #[path = "../shared/instance.rs"]
 mod instance;
+#[path = "../shared/latency.rs"]
+mod latency;
 mod load;
 mod options;
 #[path = "../shared/plot.rs"]
 mod plot;
 mod report;
 mod rounds;
+#[path = "../shared/server.rs"]
 mod server;
+#[path = "../shared/session.rs"]
+mod session;
+mod stored;
+#[path = "../shared/target.rs"]
+mod target;
+mod tenant;
 
-use crate::instance::Instance;
 use crate::options::Options;
-use anyhow::{Context, Result, anyhow};
 use clap::Parser;
-use std::fs;
-use std::io::{self, Write};
-use std::path::Path;
 use std::process::ExitCode;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 /// Which side of the comparison is driven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,55 +72,9 @@ pub(crate) struct Load {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(&Options::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&format!("error: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Runs the benchmark in a directory of its own, which is gone afterwards, however it ends.
-async fn run(options: &Options) -> Result<()> {
-    let parent = fs::canonicalize(&options.dir).context("cannot open the directory named by --dir")?;
-    let dir = parent.join(format!("usance-bench-{}", std::process::id()));
-    let outcome = run_in(&dir, options).await;
-    if outcome.is_err() {
-        say(&server::log_tail(&dir));
-    }
-    let removed = fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()));
-    outcome.and(removed)
-}
-
-async fn run_in(dir: &Path, options: &Options) -> Result<()> {
-    let shutdown = CancellationToken::new();
-    let mut signals = JoinSet::new();
-    signals.spawn(cancel_on_signal(shutdown.clone()));
-
-    say("Starting PostgreSQL");
-    let mut instance = Instance::start(dir, options.pg_bin.clone(), shutdown.clone()).await?;
-    let outcome = tokio::select! {
-        outcome = rounds::run(options, dir, &mut instance) => outcome,
-        () = shutdown.cancelled() => Err(anyhow!("interrupted")),
-    };
-    let stopped = instance.stop().await;
-    outcome.and(stopped)
-}
-
-async fn cancel_on_signal(shutdown: CancellationToken) -> Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    shutdown.cancel();
-    Ok(())
-}
-
-/// Tells the person who waits what happens; the figures alone go to standard output.
-pub(crate) fn say(text: &str) {
-    // Nobody reads: nobody misses it.
-    drop(writeln!(io::stderr(), "{text}"));
+    let options = Options::parse();
+    session::run("ingest", &options.dir, options.pg_bin.clone(), async |dir, instance| {
+        rounds::run(&options, dir, instance).await
+    })
+    .await
 }

@@ -304,10 +304,13 @@ fn costs(stages: &[Stage]) -> Panel {
     Panel { title, unit: "µs", write: tenths, bars, limits: Vec::new() }
 }
 
+/// What is drawn of the figures of a load.
+type Figure = fn(&Figures) -> u64;
+
 fn panel(
     title: String,
     (unit, write): (&'static str, fn(u64) -> String),
-    (rounds, figure): (&[Vec<Figures>], fn(&Figures) -> u64),
+    (rounds, figure): (&[Vec<Figures>], Figure),
     limits: Vec<(&'static str, u64)>,
 ) -> Panel {
     let loads = rounds.first().into_iter().flatten().enumerate();

@@ -1,16 +1,18 @@
 //! One run after the other, and the proof that nothing was lost.
 
 use crate::baseline::{self, BareConnection, BareReader};
+use crate::connection::Connection;
 use crate::cpu::{CpuTime, Processes};
 use crate::events::{Events, Tally};
-use crate::figures::{facts, grouped};
-use crate::http::{HttpReader, Target};
+use crate::figures::{facts, grouped, say};
+use crate::http::{HttpReader, events_request, usage_request};
 use crate::instance::{BARE, Instance, PRODUCT};
-use crate::load::{Connection, Drive, drive};
+use crate::load::{Drive, Driven, drive};
 use crate::options::Options;
 use crate::report::{self, Figures};
-use crate::server::{self, Server};
-use crate::{Load, Side, say};
+use crate::server::Server;
+use crate::target::Target;
+use crate::{Load, Side, stored, tenant};
 use anyhow::{Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{self, Write};
@@ -40,8 +42,8 @@ pub(crate) async fn run(options: &Options, dir: &Path, instance: &mut Instance) 
     writeln!(output, "{}", facts(dir, &instance.settings().await?))?;
 
     say("Starting the server, a tenant and its customers");
-    let server = Server::start(&instance.url(PRODUCT), dir).await?;
-    let target = server.set_up().await?;
+    let server = Server::start(&instance.url(PRODUCT), dir, &[]).await?;
+    let target = tenant::set_up(server.address()?).await?;
     let loads = options.loads();
     let bare_connections =
         loads.iter().filter(|load| load.side == Side::Postgres).map(|load| load.connections);
@@ -118,7 +120,7 @@ impl Bench<'_> {
             writeln!(output, "{warning}")?;
         }
         let mut admin = self.instance.connect_admin(PRODUCT).await?;
-        let (index, buffers) = server::key_index_and_buffers_mib(&mut admin).await?;
+        let (index, buffers) = stored::key_index_and_buffers_mib(&mut admin).await?;
         writeln!(
             output,
             "{} events stored: the index of their keys has {} MiB, shared_buffers {} MiB; the server holds {} MiB",
@@ -143,17 +145,17 @@ impl Bench<'_> {
             self.sent_bare.add(&events);
             drive(&mut self.bare, batches.clone().map(baseline::columns).collect(), of_chunk).await?;
             self.sent_http.add(&events);
-            let mut connections = self.target.connect_many(FILL_CONNECTIONS).await?;
-            let requests = batches.map(|events| self.target.events_request(events)).collect();
+            let mut connections = Connection::open_many(self.target.address, FILL_CONNECTIONS).await?;
+            let requests = batches.map(|events| events_request(&self.target, events)).collect();
             drive(&mut connections, requests, of_chunk).await?;
         }
         self.instance.settle().await?;
-        let connections = self.target.connect_many(READ_CONNECTIONS).await?;
+        let connections = Connection::open_many(self.target.address, READ_CONNECTIONS).await?;
         let mut http: Vec<_> = connections.into_iter().map(HttpReader).collect();
         let mut bare: Vec<_> = self.bare.drain(..).map(BareReader).collect();
         let reads = u64::try_from(READS)?;
         let of_bare = drive(&mut bare, vec![CUSTOMER.cast_signed(); READS], reads).await?;
-        let of_http = drive(&mut http, vec![self.target.usage_request(CUSTOMER); READS], reads).await?;
+        let of_http = drive(&mut http, vec![usage_request(&self.target, CUSTOMER); READS], reads).await?;
         self.bare.extend(bare.into_iter().map(|reader| reader.0));
         writeln!(output, "{}", report::reads(count, &of_bare, &of_http))?;
         Ok(())
@@ -185,8 +187,8 @@ impl Bench<'_> {
             }
             Side::Http => {
                 self.sent_http.add(&events);
-                let batches = batches.map(|events| self.target.events_request(events)).collect();
-                let mut connections = self.target.connect_many(load.connections).await?;
+                let batches = batches.map(|events| events_request(&self.target, events)).collect();
+                let mut connections = Connection::open_many(self.target.address, load.connections).await?;
                 watched(self.processes, &mut connections, batches, load.events).await
             }
         }
@@ -199,7 +201,7 @@ impl Bench<'_> {
             ensure_equal(Side::Postgres, self.sent_bare, stored)?;
         }
         let mut admin = self.instance.connect_admin(PRODUCT).await?;
-        ensure_equal(Side::Http, self.sent_http, server::tallies(&mut admin).await?)?;
+        ensure_equal(Side::Http, self.sent_http, stored::tallies(&mut admin).await?)?;
         let Tally { events, tokens } = self.sent_http;
         writeln!(
             output,
@@ -211,7 +213,7 @@ impl Bench<'_> {
     }
 }
 
-async fn watched<C: Connection>(
+async fn watched<C: Driven>(
     processes: Processes,
     connections: &mut Vec<C>,
     batches: Vec<C::Batch>,

@@ -1,6 +1,7 @@
-//! What every benchmark prints: the machine, and numbers without floats.
+//! What every benchmark prints: the machine, what happens, and numbers without floats.
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::Path;
 use std::thread::available_parallelism;
 
@@ -80,4 +81,10 @@ pub(crate) fn tenths(number: u64) -> String {
 /// Writes a number of hundredths with two decimals.
 pub(crate) fn hundredths(number: u64) -> String {
     format!("{}.{:02}", number / 100, number % 100)
+}
+
+/// Tells the person who waits what happens; the figures alone go to standard output.
+pub(crate) fn say(text: &str) {
+    // Nobody reads: nobody misses it.
+    drop(writeln!(io::stderr(), "{text}"));
 }

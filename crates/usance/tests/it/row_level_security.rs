@@ -14,6 +14,11 @@ const FOUND_BEFORE_THE_TENANT: [&str; 5] = [
     "tenants_email_key",
 ];
 
+/// Indexes in which every usage event must find its place: they begin with what tells rows apart, because comparing the tenant
+/// first made an event a tenth more expensive.
+const FOUND_BY_EVERY_EVENT: [&str; 4] =
+    ["event_keys_pkey", "events_customer_id_idx", "usage_buckets_pkey", "usage_values_pkey"];
+
 async fn names(database: &TestDatabase, sql: &'static str) -> Vec<String> {
     let mut connection = database.connect().await;
     sqlx::query(sql).fetch_all(&mut connection).await.unwrap().iter().map(|row| row.get(0)).collect()
@@ -53,7 +58,8 @@ async fn every_key_and_index_begins_with_the_tenant() {
     let mut others = names(&database, "SELECT i.relname::text FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class t ON t.oid = x.indrelid
         WHERE t.relnamespace = 'public'::regnamespace AND t.relname <> '_sqlx_migrations'
         AND pg_get_indexdef(x.indexrelid, 1, true) <> 'tenant_id' ORDER BY 1").await;
-    let mut expected = FOUND_BEFORE_THE_TENANT.map(str::to_owned).to_vec();
+    let mut expected: Vec<String> =
+        [FOUND_BEFORE_THE_TENANT, FOUND_BY_EVERY_EVENT].concat().into_iter().map(str::to_owned).collect();
     others.sort();
     expected.sort();
     assert_eq!(others, expected);

@@ -121,7 +121,7 @@ async fn our_own_limits_hold_for_three_servers_together() {
     let (nobody, members) = (site.clients(""), site.clients(token));
 
     // when
-    let attempts = count(&nobody, 6, [422, 429], |client, _| async move {
+    let attempts = count(&nobody, 6, [400, 429], |client, _| async move {
         client.post("/auth/tenants/register", json!({})).await
     });
     let attempts = attempts.await;

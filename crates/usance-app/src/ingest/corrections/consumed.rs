@@ -10,10 +10,7 @@ use usance_core::{
 use usance_db::{TenantTx, consumptions, event_revisions::StoredEvent};
 use uuid::Uuid;
 
-use super::{
-    Move,
-    draft::{Draft, rejected},
-};
+use super::{super::rejected, Move, draft::Draft};
 use crate::{
     entitlements::{CorrectedUse, CountChange},
     error::{Error, Result},
@@ -40,9 +37,9 @@ impl Consumed {
     pub(super) fn check(&self, draft: &Draft) -> Result<()> {
         let Some((_, code)) = self.0.get(&draft.origin) else { return Ok(()) };
         if !matches!(draft.properties.get("feature"), Some(Scalar::Text(said)) if said == code.as_str()) {
-            return Err(rejected(RejectReason::MissingValue));
+            return Err(rejected(RejectReason::MissingValue).into());
         }
-        quantity(&draft.properties).map(drop).map_err(rejected)
+        quantity(&draft.properties).map(drop).map_err(|reason| rejected(reason).into())
     }
 
     /// What becomes of the counters.

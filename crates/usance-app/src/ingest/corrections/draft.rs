@@ -11,8 +11,11 @@ use usance_core::{
 use usance_db::event_revisions::StoredEvent;
 use uuid::Uuid;
 
-use super::super::parse::{check_name, read_time};
-use crate::error::{Code, Error, FieldFault, Refusal, Result};
+use super::super::{
+    parse::{check_name, read_time},
+    rejected,
+};
+use crate::error::{Error, Result};
 
 /// What is said anew about an event; what is absent stays as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -58,12 +61,12 @@ impl Amendment {
             name(&self.event_type, event.event_type.clone(), RejectReason::InvalidType).map_err(rejected)?;
         let occurred_at = self.time.as_deref().map_or(Ok(event.occurred_at), read_time).map_err(rejected)?;
         if is_future(occurred_at, now, tenant_now) {
-            return Err(rejected(RejectReason::FutureTime));
+            return Err(rejected(RejectReason::FutureTime).into());
         }
         let before = Properties::parse(&event.properties).map_err(unreadable)?;
         let properties = match &self.properties {
-            Some(said) if said.len() > EVENT_BYTES_MAX => return Err(rejected(RejectReason::TooLarge)),
-            Some(said) => Properties::parse(said).map_err(|error| rejected(reason_of(error)))?,
+            Some(said) if said.len() > EVENT_BYTES_MAX => return Err(rejected(RejectReason::TooLarge).into()),
+            Some(said) => Properties::parse(said).map_err(|error| rejected(error.into()))?,
             None => before.clone(),
         };
         let is_same = customer == event.customer.to_string()
@@ -104,24 +107,6 @@ impl Draft {
             occurred_at: self.occurred_at,
             received_at,
             properties: self.properties.canonical().to_owned(),
-        }
-    }
-}
-
-/// The refusal of an event that ingest would reject.
-pub(super) fn rejected(reason: RejectReason) -> Error {
-    let mut refusal = Refusal::new(Code::EventRejected, reason.detail());
-    let fault =
-        FieldFault { pointer: String::new(), code: reason.as_str(), detail: reason.detail().to_owned() };
-    refusal.fields = vec![fault];
-    refusal.into()
-}
-
-fn reason_of(error: PropertiesError) -> RejectReason {
-    match error {
-        PropertiesError::NumberTooLong => RejectReason::MalformedDecimal,
-        PropertiesError::Malformed | PropertiesError::TooDeep | PropertiesError::UnstorableText => {
-            RejectReason::MalformedProperties
         }
     }
 }

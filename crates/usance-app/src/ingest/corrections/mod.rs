@@ -15,14 +15,17 @@ use usance_core::{
 };
 use usance_db::{
     Scope, TenantTx, WriterTx,
+    event_keys::KeyColumns,
     event_revisions::{self, Correction, CurrentEvent, StoredEvent},
-    ingest::{self, EventColumns, EventRow, KeyColumns},
+    ingest::{self, EventColumns, EventRow},
     late_usage::LateStretch,
 };
 use uuid::Uuid;
 
 use super::{
+    commit::month_of,
     late::{self, Candidate},
+    rejected,
     resolve::{Images, Names, Resolved, Unresolved},
 };
 use crate::{
@@ -311,7 +314,7 @@ async fn resolve(
             Err(Unresolved::Unbilled(UnbilledReason::UnknownMeter)) if consumed.holds(draft.origin) => images
                 .find_customer(scope, &draft.customer)
                 .ok_or_else(|| fault(waiting(UnbilledReason::UnknownCustomer)))?,
-            Err(Unresolved::Rejected(reason)) => return Err(fault(draft::rejected(reason))),
+            Err(Unresolved::Rejected(reason)) => return Err(fault(rejected(reason).into())),
             Err(Unresolved::Unbilled(reason)) => return Err(fault(waiting(reason))),
         };
         planned.to = Some(draft.stored(customer, received_at));
@@ -376,8 +379,7 @@ async fn store(cx: &Cx, tx: &mut WriterTx, moves: &[Move], occasion: &Occasion) 
             properties: &event.properties,
         };
         columns.push(cx.scope, event.customer, row);
-        let date = jiff::tz::Offset::UTC.to_datetime(event.occurred_at);
-        months.insert((date.year(), date.month()), event.occurred_at);
+        months.insert(month_of(event.occurred_at), event.occurred_at);
     }
     if !columns.is_empty() {
         for at in months.into_values() {
@@ -387,8 +389,8 @@ async fn store(cx: &Cx, tx: &mut WriterTx, moves: &[Move], occasion: &Occasion) 
     }
     let from: Vec<&StoredEvent> = moves.iter().filter_map(|it| it.from.as_ref()).collect();
     let to: Vec<&StoredEvent> = moves.iter().filter_map(|it| it.to.as_ref()).collect();
-    event_revisions::void(tx, cx.scope, &from, cx.now).await?;
-    event_revisions::count(tx, cx.scope, &to).await?;
+    event_revisions::set_voided(tx, cx.scope, &from, Some(cx.now)).await?;
+    event_revisions::set_voided(tx, cx.scope, &to, None).await?;
     let notes: Vec<_> = moves.iter().filter_map(|planned| note(cx, planned, occasion)).collect();
     event_revisions::insert_corrections(tx, cx.scope, &notes).await?;
     Ok(())

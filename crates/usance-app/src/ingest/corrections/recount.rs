@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::SignedDuration;
-use usance_core::{metering::bucket_start, period::Period};
+use usance_core::{
+    metering::{BUCKET, bucket_start},
+    period::Period,
+};
 use usance_db::{
     Scope, TenantTx, WriterTx, event_revisions,
     events::EventSpan,
     meters::{self, Meter},
-    usage_folds::BucketKey,
+    usage_folds::{self, BucketKey},
 };
 
 use super::super::folds::Folds;
@@ -17,8 +19,6 @@ use crate::{
     error::Result,
     measure::{Pages, is_measured, point_of, properties_of},
 };
-
-const BUCKET: SignedDuration = SignedDuration::from_mins(15);
 
 /// Folds every bucket anew that one of the events lies in, and says which usage is another one now. An archived meter keeps
 /// what it measured.
@@ -46,7 +46,7 @@ pub(super) async fn recount(
     let folds = fold(&mut tx, &buckets).await?;
     let mut tx = tx.into_writer().await?;
     let keys: Vec<BucketKey> = buckets.iter().map(|(key, _)| *key).collect();
-    event_revisions::clear_buckets(&mut tx, &keys).await?;
+    usage_folds::clear(&mut tx, &keys).await?;
     folds.store(&mut tx).await?;
     Ok((tx.into_tenant(scope).await?, usage))
 }

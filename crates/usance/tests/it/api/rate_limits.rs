@@ -182,6 +182,29 @@ async fn members_are_limited_by_who_they_are_and_api_keys_are_not() {
 }
 
 #[tokio::test]
+async fn a_made_up_key_is_limited_like_none() {
+    let elsewhere = TestServer::start().await;
+    let unknown = elsewhere.client.register("acme").await;
+    elsewhere.stop().await;
+    let server = TestServer::start_with(|it| it.rate_limits = settings()).await;
+    let liar = server.client.with_key(unknown["tenant"]["api_key_test_secret"].as_str().unwrap());
+
+    let mut attempts = Vec::new();
+    for _ in 0..6 {
+        attempts.push(liar.post("/auth/tenants/register", json!({})).await.status);
+    }
+    let mut reads = Vec::new();
+    for _ in 0..8 {
+        reads.push(liar.get("/plans").await.status);
+    }
+
+    assert_eq!(attempts[5], 429, "{attempts:?}");
+    assert!(!attempts[..5].contains(&429), "{attempts:?}");
+    assert_eq!(reads, [401, 401, 401, 401, 401, 401, 401, 429]);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_key_can_be_limited_too_and_readiness_says_who_counts() {
     let limits = RateLimitSettings { key_per_minute: 2, ..settings() };
     let server = TestServer::start_with(|it| it.rate_limits = limits).await;

@@ -1,5 +1,6 @@
 //! Nobody sweeps, and the clock jumps: what is free is seen by the next who reserves, and nothing is free early.
 
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use usance_app::config::Role;
 use usance_testkit::TestServer;
@@ -69,6 +70,26 @@ async fn money_is_free_when_its_hold_is_over_and_not_before_though_nobody_sweeps
     try_jumps(&server, &ada, |ada, amount| ada.money(amount, 600)).await;
 
     assert_eq!(ada.money_now().await, [0, 0, 100]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn money_is_free_however_many_holds_are_over_at_once() {
+    const HOLDS: i64 = 1_200;
+    let server = TestServer::start_with(|settings| settings.role = Role::Api).await;
+    let ada = Ada::new(&server, "seller").await;
+    ada.set_debt_limit(HOLDS).await;
+    stream::iter(0..HOLDS)
+        .for_each_concurrent(64, async |_| {
+            ada.client.post("/holds", ada.money(1, 600)).await.expect(201);
+        })
+        .await;
+    assert_eq!(ada.money_now().await, [0, HOLDS, 0]);
+
+    jump(&server, "2024-01-02T00:00:00Z").await;
+
+    ensure_available(&ada, |ada, amount| ada.money(amount, 600), HOLDS).await;
+    assert_eq!(ada.money_now().await, [0, 0, HOLDS]);
     server.stop().await;
 }
 

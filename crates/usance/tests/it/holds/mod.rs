@@ -91,11 +91,9 @@ impl Ada {
     /// Used, held and remaining.
     async fn units_now(&self) -> [i64; 3] {
         let checked = self.client.get("/entitlements/check?customer=ada&feature=exports").await.expect(200);
-        ["used", "held", "remaining"].map(|name| match &checked[name] {
-            // Nothing is held.
-            Value::Null => 0,
-            number => number.as_str().unwrap().parse().unwrap(),
-        })
+        // Without holds there is no `held`.
+        ["used", "held", "remaining"]
+            .map(|name| checked[name].as_str().map_or(0, |number| number.parse().unwrap()))
     }
 }
 

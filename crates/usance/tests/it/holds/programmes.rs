@@ -86,7 +86,7 @@ impl Programme {
             33 => self.limit_units().await,
             _ => {
                 self.advance().await;
-                return None;
+                None
             }
         }
     }
@@ -253,7 +253,7 @@ async fn wallets_and_limits_are_what_a_reference_says_after_every_step_of_every_
     // The test clock runs what is due.
     let server = TestServer::start_with(|settings| settings.role = Role::Api).await;
 
-    let programmes = stream::iter(1..=asked_for("USANCE_PROGRAMMES", 5)).map(async |seed| {
+    let programmes = stream::iter(1..=asked_for("USANCE_PROGRAMMES", 20)).map(async |seed| {
         eprintln!("seed {seed}");
         Programme::new(&server, seed).await.run().await;
     });

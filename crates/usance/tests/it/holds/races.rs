@@ -94,7 +94,7 @@ async fn of_those_who_settle_release_and_expire_one_hold_one_wins() {
     }
 
     assert_eq!(ada.money_now().await, [-taken[0], 0, 1_000_000 - taken[0]], "wins {wins:?}");
-    let used = "SELECT coalesce(sum((properties->>'quantity')::numeric), 0)::text FROM events";
+    let used = "SELECT coalesce(sum((properties::jsonb->>'quantity')::numeric), 0)::text FROM events";
     assert_eq!(server.database.text_as_superuser(used).await, taken[1].to_string(), "wins {wins:?}");
     server.stop().await;
 }

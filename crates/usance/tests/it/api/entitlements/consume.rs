@@ -43,6 +43,29 @@ async fn a_hard_limit_holds_however_many_consume_at_once() {
 }
 
 #[tokio::test]
+async fn features_that_share_a_meter_share_its_usage_also_at_once() {
+    let server = TestServer::start().await;
+    let client = prepared(&server).await;
+    client.post("/features", json!({ "code": "more-calls", "meter": "calls" })).await.expect(201);
+    let grants = ["calls", "more-calls"].map(|feature| json!({ "feature": feature, "limit": "7" }));
+    plan(&client, "pro", json!(grants)).await;
+    subscribe(&client, "pro").await;
+
+    let racers = (0..30).map(|n| {
+        let (client, id) = (client.clone(), format!("call-{n}"));
+        let feature = if n % 2 == 0 { "calls" } else { "more-calls" };
+        async move { consume(&client, &id, feature, "1").await.status }
+    });
+    let statuses = join_all(racers).await;
+
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 7, "{statuses:?}");
+    for feature in ["calls", "more-calls"] {
+        assert_eq!(brief(&client, feature).await, r#"false "7" "0""#);
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn the_same_id_consumes_once_and_another_payload_conflicts() {
     let server = TestServer::start().await;
     let client = prepared(&server).await;

@@ -64,7 +64,7 @@ async fn what_is_held_counts_for_everybody_until_what_was_used_of_it_is_recorded
     assert_eq!((&settled["status"], &settled["settled_quantity"]), (&json!("settled"), &json!("2.25")));
     assert_eq!(brief(&client, "exports").await, r#"true "5.75" "4.25""#);
     let recorded = format!(
-        "SELECT count(*) FROM events WHERE properties->>'quantity' = '2.25' AND id = '{}'",
+        "SELECT count(*) FROM events WHERE properties::jsonb->>'quantity' = '2.25' AND id = '{}'",
         id(&held)
     );
     assert_eq!(server.database.count(&recorded).await, 1);

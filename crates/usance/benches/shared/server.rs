@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -24,35 +25,29 @@ const READY_TIMEOUT: Duration = Duration::from_mins(1);
 /// A running server; dropping it kills the process.
 #[derive(Debug)]
 pub(crate) struct Server {
-    child: Child,
+    /// The process.
+    pub(crate) child: Child,
     /// The line by which it says that it is ready.
-    pub(crate) greeting: String,
+    greeting: String,
 }
 
 impl Server {
-    /// Starts a server in a role on a database and waits until it is ready.
-    pub(crate) async fn start(
-        database_url: &str,
-        dir: &Path,
-        role: &str,
-        workers: Option<u32>,
-    ) -> Result<Self> {
+    /// Starts a server on a database, with further settings, and waits until it is ready.
+    pub(crate) async fn start(database_url: &str, dir: &Path, settings: &[(&str, &str)]) -> Result<Self> {
         let log = File::options().create(true).append(true).open(dir.join(LOG))?;
         let mut command = Command::new(PROGRAM);
         // Whatever the caller's environment sets, the server runs with its defaults.
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--role", role])
+            .args(["serve", "--listen", "127.0.0.1:0"])
             .env_clear()
             .env("DATABASE_URL", database_url)
             .env("USANCE_DATA_DIR", dir.join("server"))
             .env("USANCE_SECRET_KEY", SECRET_KEY)
+            .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
             .kill_on_drop(true);
-        if let Some(workers) = workers {
-            command.env("USANCE_WORKERS", workers.to_string());
-        }
         let mut child = command.spawn().with_context(|| format!("cannot start {PROGRAM}"))?;
         let mut lines = BufReader::new(child.stdout.take().context("the server has no output")?).lines();
         let Some(greeting) = timeout(READY_TIMEOUT, lines.next_line()).await?? else {
@@ -67,22 +62,9 @@ impl Server {
     }
 
     /// Returns the address of its API.
-    pub(crate) fn url(&self) -> Result<&str> {
-        let url = self.greeting.split_whitespace().find(|word| word.starts_with("http://"));
-        url.context("the server names no address")
-    }
-
-    /// Fails if the server has ended.
-    pub(crate) fn check(&mut self) -> Result<()> {
-        match self.child.try_wait()? {
-            Some(status) => bail!("the server ended: {status}"),
-            None => Ok(()),
-        }
-    }
-
-    /// Ends the process.
-    pub(crate) async fn kill(mut self) -> Result<()> {
-        Ok(self.child.kill().await?)
+    pub(crate) fn address(&self) -> Result<SocketAddr> {
+        let address = self.greeting.split_whitespace().find_map(|word| word.strip_prefix("http://"));
+        Ok(address.context("the server names no address")?.parse()?)
     }
 }
 
