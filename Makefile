@@ -17,16 +17,16 @@ soak:
 	USANCE_KILLS=50 USANCE_T11_ROUNDS=200 NEXTEST_PROFILE=soak scripts/test -p usance kill:: schedulers::
 
 bench:
-	scripts/install-prerequisites && cargo bench -p usance --bench ingest
+	scripts/install-prerequisites && cargo bench --profile dist -p usance --bench ingest
 
 bench-billing:
-	scripts/install-prerequisites && cargo bench -p usance --bench billing
+	scripts/install-prerequisites && cargo bench --profile dist -p usance --bench billing
 
 bench-entitlements:
-	scripts/install-prerequisites && cargo bench -p usance --bench entitlements
+	scripts/install-prerequisites && cargo bench --profile dist -p usance --bench entitlements
 
 bench-holds:
-	scripts/install-prerequisites && cargo bench -p usance --bench holds
+	scripts/install-prerequisites && cargo bench --profile dist -p usance --bench holds
 
 lint:
 	cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings

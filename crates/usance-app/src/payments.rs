@@ -202,13 +202,22 @@ fn charge_request(payment: &Payment, payment_method: String) -> Result<ChargeReq
     Ok(ChargeRequest { idempotency_key: payment.id, payment_method, amount })
 }
 
+/// Keeps others from changing a payment and its invoice. Whoever changes both locks the invoice first, as refunds and credit
+/// notes do.
+pub(crate) async fn lock(tx: &mut TenantTx, id: PaymentId) -> Result<(Invoice, Payment)> {
+    let found = payments::find(tx, id).await?.ok_or_else(|| Error::not_found("payment"))?;
+    let invoice = invoices::lock(tx, found.invoice_id).await?;
+    let payment = payments::lock(tx, id).await?;
+    invoice.zip(payment).ok_or(Error::Internal("a payment has vanished"))
+}
+
 /// Notes an outcome once. What is settled stays as it is, except that money that was taken is never overlooked.
 async fn record(cx: &Cx, id: PaymentId, outcome: ChargeOutcome) -> Result<Payment> {
     let mut tx = cx.begin().await?;
     if dunning::may_move_subscription(&mut tx, id, &outcome).await? {
         tx.lock_catalog().await?;
     }
-    let mut payment = payments::lock(&mut tx, id).await?.ok_or(Error::Internal("a payment has vanished"))?;
+    let (invoice, mut payment) = lock(&mut tx, id).await?;
     let before = payment.status.clone();
     let status = match (before.as_str(), outcome) {
         ("succeeded", _)
@@ -216,16 +225,16 @@ async fn record(cx: &Cx, id: PaymentId, outcome: ChargeOutcome) -> Result<Paymen
         | ("failed" | "unknown", ChargeOutcome::Unknown) => return Ok(payment),
         ("failed", ChargeOutcome::Succeeded { reference }) => {
             payment.gateway_reference = Some(reference);
-            if !is_owed(&mut tx, &payment).await? {
+            if !is_owed(&mut tx, &invoice, &payment).await? {
                 return park_duplicate(cx, tx, payment).await;
             }
             payment.failure_code = None;
-            settle(cx, &mut tx, &payment).await?;
+            settle(cx, &mut tx, invoice, &payment).await?;
             "succeeded"
         }
         (_, ChargeOutcome::Succeeded { reference }) => {
             payment.gateway_reference = Some(reference);
-            settle(cx, &mut tx, &payment).await?;
+            settle(cx, &mut tx, invoice, &payment).await?;
             "succeeded"
         }
         (before, ChargeOutcome::Declined { code }) => {
@@ -254,11 +263,9 @@ async fn announce_payment(cx: &Cx, tx: &mut TenantTx, payment: &Payment, what: &
 }
 
 /// Whether the invoice still waits for the money that a payment took, and no other payment may take it.
-async fn is_owed(tx: &mut TenantTx, payment: &Payment) -> Result<bool> {
-    let invoice =
-        invoices::lock(tx, payment.invoice_id).await?.ok_or(Error::Internal("a payment has no invoice"))?;
+async fn is_owed(tx: &mut TenantTx, invoice: &Invoice, payment: &Payment) -> Result<bool> {
     // A credit note may have reduced what is due since the payment failed.
-    let is_due = require_payable(&invoice).is_ok() && invoice.amount_due_minor() == payment.amount_minor;
+    let is_due = require_payable(invoice).is_ok() && invoice.amount_due_minor() == payment.amount_minor;
     Ok(is_due && payments::find_effective(tx, payment.invoice_id).await?.is_none())
 }
 
@@ -276,9 +283,7 @@ async fn park_duplicate(cx: &Cx, mut tx: TenantTx, payment: Payment) -> Result<P
     Ok(payment)
 }
 
-async fn settle(cx: &Cx, tx: &mut TenantTx, payment: &Payment) -> Result<()> {
-    let mut invoice =
-        invoices::lock(tx, payment.invoice_id).await?.ok_or(Error::Internal("a payment has no invoice"))?;
+async fn settle(cx: &Cx, tx: &mut TenantTx, mut invoice: Invoice, payment: &Payment) -> Result<()> {
     let now = cx.tenant_now(tx).await?;
     ledger::post_payment(tx, &invoice, payment, now)?;
     apply(&mut invoice, InvoiceCommand::Pay, Code::InvoiceNotPayable)?;

@@ -13,7 +13,7 @@ use usance_db::{
     Page, PageRequest, TenantTx,
     credit_balances::CreditBalanceEntry,
     credit_notes,
-    invoices::{self, Invoice},
+    invoices::Invoice,
     payments::{self, Payment},
     refunds::{self, Refund},
 };
@@ -25,7 +25,7 @@ use crate::{
     gateway::{NOT_RECEIVED, RefundOutcome, RefundRequest},
     ledger::{self, RefundStep},
     outbox::announce,
-    payments::{GATEWAY_TIMEOUT, IN_FLIGHT, RESOLVE_AFTER, after, look_up_delay},
+    payments::{GATEWAY_TIMEOUT, IN_FLIGHT, RESOLVE_AFTER, after, lock, look_up_delay},
     subscriptions::find_filter,
     work,
 };
@@ -55,10 +55,7 @@ pub(crate) struct NewRefund<'a> {
 /// Refunds a payment without a credit note: the invoice stays as it is. The gateway is asked right afterwards.
 pub async fn create(cx: &Cx, tx: &mut TenantTx, id: PaymentId, input: CreateRefund) -> Result<Refund> {
     let reason = read_input(&input)?;
-    let found = payments::find(tx, id).await?.ok_or_else(|| Error::not_found("payment"))?;
-    let invoice = invoices::lock(tx, found.invoice_id).await?;
-    let invoice = invoice.ok_or(Error::Internal("a payment has no invoice"))?;
-    let payment = payments::lock(tx, id).await?.ok_or(Error::Internal("a payment has vanished"))?;
+    let (invoice, payment) = lock(tx, id).await?;
     require_refundable(&payment)?;
     let left = balance_of(tx, &invoice).await?.refundable()?;
     let amount_minor = input.amount_minor.unwrap_or(left.minor());

@@ -49,14 +49,14 @@ pub async fn find_many(tx: &mut TenantTx, origins: &[Uuid]) -> Result<Vec<Curren
     let rows = sqlx::query!(
         r#"-- event_revisions::find_many
         WITH wanted AS MATERIALIZED (
-            SELECT k.id_hash AS origin, coalesce(r.revision, 0) AS revision, coalesce(r.newest, 0) AS newest, r.voided_at,
-                r.customer_id, coalesce(r.occurred_at, k.occurred_at) AS occurred_at, coalesce(r.id_hash, k.id_hash) AS id_hash
-            FROM unnest($3::uuid[]) AS o (origin_hash)
-            JOIN event_keys k ON k.tenant_id = $1 AND k.livemode = $2 AND k.id_hash = o.origin_hash
+            SELECT o.origin, coalesce(r.revision, 0) AS revision, coalesce(r.newest, 0) AS newest, r.voided_at,
+                r.customer_id, coalesce(r.occurred_at, k.occurred_at) AS occurred_at, coalesce(r.id_hash, o.origin) AS id_hash
+            FROM unnest($3::uuid[]) AS o (origin)
+            JOIN event_keys k ON k.tenant_id = $1 AND k.livemode = $2 AND k.key = event_key($1, $2, o.origin)
             LEFT JOIN LATERAL (
                 SELECT revision, id_hash, customer_id, occurred_at, voided_at, max(revision) OVER () AS newest
                 FROM event_revisions
-                WHERE tenant_id = $1 AND livemode = $2 AND origin_hash = k.id_hash
+                WHERE tenant_id = $1 AND livemode = $2 AND origin_hash = o.origin
                 ORDER BY voided_at DESC NULLS FIRST, revision DESC
                 LIMIT 1
             ) r ON true

@@ -52,21 +52,6 @@ pub struct UnbilledEvent {
     pub properties: Value,
 }
 
-/// Finds the payload hash under which an event is stored, counted or waiting.
-pub async fn find_payload_hash(tx: &mut TenantTx, id_hash: Uuid) -> Result<Option<Vec<u8>>, DbError> {
-    let (tenant, livemode) = tx.keys();
-    let row = sqlx::query!(
-        "-- events::find_payload_hash
-        SELECT payload_hash FROM event_keys WHERE tenant_id = $1 AND livemode = $2 AND id_hash = $3",
-        tenant,
-        livemode,
-        id_hash,
-    )
-    .fetch_optional(tx.connection())
-    .await?;
-    Ok(row.map(|row| row.payload_hash))
-}
-
 /// Lists a customer's events, latest first, after the given time and id hash.
 pub async fn list(
     tx: &mut TenantTx,

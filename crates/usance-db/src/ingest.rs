@@ -20,6 +20,10 @@ pub(crate) struct ScopeColumns {
 }
 
 impl ScopeColumns {
+    pub(crate) fn with_capacity(rows: usize) -> Self {
+        Self { tenants: Vec::with_capacity(rows), livemodes: Vec::with_capacity(rows) }
+    }
+
     pub(crate) fn push(&mut self, scope: Scope) {
         self.tenants.push(scope.tenant.uuid());
         self.livemodes.push(scope.livemode);
@@ -54,6 +58,19 @@ pub struct EventRow<'a> {
 }
 
 impl<'a> EventColumns<'a> {
+    /// Has room for so many rows.
+    pub fn with_capacity(rows: usize) -> Self {
+        Self {
+            scopes: ScopeColumns::with_capacity(rows),
+            customers: Vec::with_capacity(rows),
+            occurred_at: Vec::with_capacity(rows),
+            id_hashes: Vec::with_capacity(rows),
+            ids: Vec::with_capacity(rows),
+            types: Vec::with_capacity(rows),
+            properties: Vec::with_capacity(rows),
+        }
+    }
+
     /// Adds a row.
     pub fn push(&mut self, scope: Scope, customer: CustomerId, event: EventRow<'a>) {
         self.scopes.push(scope);
@@ -75,15 +92,15 @@ impl<'a> EventColumns<'a> {
 /// partitions of their months exist.
 pub async fn insert_events(
     tx: &mut WriterTx,
-    fresh: &KeyColumns<'_>,
+    fresh: &KeyColumns,
     events: &EventColumns<'_>,
     received_at: Timestamp,
 ) -> Result<(), DbError> {
     sqlx::query!(
         "-- ingest::insert_events
         WITH claimed AS (
-            INSERT INTO event_keys (tenant_id, livemode, id_hash, payload_hash, occurred_at)
-            SELECT unnest($10::uuid[]), unnest($11::bool[]), unnest($12::uuid[]), unnest($13::bytea[]), unnest($14::timestamptz[])
+            INSERT INTO event_keys (key, tenant_id, livemode, payload_hash, occurred_at)
+            SELECT unnest($10::uuid[]), unnest($11::uuid[]), unnest($12::bool[]), unnest($13::uuid[]), unnest($14::timestamptz[])
         )
         INSERT INTO events (tenant_id, livemode, customer_id, occurred_at, id_hash, id, type, properties, received_at)
         SELECT unnest($1::uuid[]), unnest($2::bool[]), unnest($3::uuid[]), unnest($4::timestamptz[]), unnest($5::uuid[]),
@@ -97,10 +114,10 @@ pub async fn insert_events(
         &events.types as &[&str],
         &events.properties as &[&str],
         received_at.to_sqlx(),
+        &fresh.keys,
         &fresh.scopes.tenants,
         &fresh.scopes.livemodes,
-        &fresh.id_hashes,
-        &fresh.payload_hashes as &[&[u8]],
+        &fresh.payload_hashes,
         &fresh.occurred_at as &[jiff_sqlx::Timestamp],
     )
     .execute(tx.connection())

@@ -2,8 +2,6 @@
 //!
 //! Rows come sorted by their key, so that two writers always lock in the same order.
 
-use std::collections::HashSet;
-
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use rust_decimal::Decimal;
@@ -31,40 +29,42 @@ pub struct BucketKey {
 /// Adds folded events to the buckets of what is counted or added up. No key may come twice.
 pub async fn fold_sums(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)]) -> Result<(), DbError> {
     // Most buckets are there, and an update costs a sixth less than an insert that updates.
-    let updated = update_sums(tx, folds).await?;
-    let place = |index: usize| i32::try_from(index).unwrap_or(i32::MAX).saturating_add(1);
-    let missing: Vec<(BucketKey, BucketFold)> = folds
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| !updated.contains(&place(*index)))
-        .map(|(_, fold)| fold.clone())
-        .collect();
+    let missing = update_sums(tx, folds).await?.into_iter().filter_map(|place| {
+        let index = usize::try_from(place).ok()?.checked_sub(1)?;
+        folds.get(index).cloned()
+    });
+    let missing: Vec<(BucketKey, BucketFold)> = missing.collect();
     if missing.is_empty() { Ok(()) } else { insert_sums(tx, &missing).await }
 }
 
-/// Adds to the buckets that are there, and returns their places, from 1.
-async fn update_sums(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)]) -> Result<HashSet<i32>, DbError> {
+/// Adds to the buckets that are there, and returns the places of the others, from 1, in their order.
+async fn update_sums(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)]) -> Result<Vec<i32>, DbError> {
     let columns = BucketColumns::new(folds);
     let keys = &columns.keys;
     let places = sqlx::query_scalar!(
         r#"-- usage_folds::update_sums
-        UPDATE usage_buckets AS b SET
-            event_count = b.event_count + s.event_count,
-            value_sum = b.value_sum + s.value_sum,
-            first_at = least(b.first_at, s.first_at),
-            last_at = greatest(b.last_at, s.last_at),
-            digest_high = b.digest_high # s.digest_high,
-            digest_low = b.digest_low # s.digest_low
-        FROM (
-            SELECT unnest($1::uuid[]) AS tenant_id, unnest($2::bool[]) AS livemode, unnest($3::uuid[]) AS customer_id,
-                unnest($4::uuid[]) AS meter_id, unnest($5::timestamptz[]) AS bucket_start, unnest($6::bigint[]) AS event_count,
-                unnest($7::numeric[]) AS value_sum, unnest($8::timestamptz[]) AS first_at, unnest($9::timestamptz[]) AS last_at,
-                unnest($10::bigint[]) AS digest_high, unnest($11::bigint[]) AS digest_low,
-                generate_series(1, cardinality($1::uuid[])) AS place
-        ) AS s
-        WHERE b.tenant_id = s.tenant_id AND b.livemode = s.livemode AND b.customer_id = s.customer_id
-            AND b.meter_id = s.meter_id AND b.bucket_start = s.bucket_start
-        RETURNING s.place AS "place!""#,
+        WITH updated AS (
+            UPDATE usage_buckets AS b SET
+                event_count = b.event_count + s.event_count,
+                value_sum = b.value_sum + s.value_sum,
+                first_at = least(b.first_at, s.first_at),
+                last_at = greatest(b.last_at, s.last_at),
+                digest_high = b.digest_high # s.digest_high,
+                digest_low = b.digest_low # s.digest_low
+            FROM (
+                SELECT unnest($1::uuid[]) AS tenant_id, unnest($2::bool[]) AS livemode, unnest($3::uuid[]) AS customer_id,
+                    unnest($4::uuid[]) AS meter_id, unnest($5::timestamptz[]) AS bucket_start, unnest($6::bigint[]) AS event_count,
+                    unnest($7::numeric[]) AS value_sum, unnest($8::timestamptz[]) AS first_at, unnest($9::timestamptz[]) AS last_at,
+                    unnest($10::bigint[]) AS digest_high, unnest($11::bigint[]) AS digest_low,
+                    generate_series(1, cardinality($1::uuid[])) AS place
+            ) AS s
+            WHERE b.tenant_id = s.tenant_id AND b.livemode = s.livemode AND b.customer_id = s.customer_id
+                AND b.meter_id = s.meter_id AND b.bucket_start = s.bucket_start
+            RETURNING s.place
+        )
+        SELECT place AS "place!" FROM generate_series(1, cardinality($1::uuid[])) AS place
+        WHERE place NOT IN (SELECT u.place FROM updated u)
+        ORDER BY place"#,
         &keys.scopes.tenants,
         &keys.scopes.livemodes,
         &keys.customers,
@@ -79,7 +79,7 @@ async fn update_sums(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)]) -> Re
     )
     .fetch_all(tx.connection())
     .await?;
-    Ok(places.into_iter().collect())
+    Ok(places)
 }
 
 /// Makes buckets, or adds to those that another transaction made meanwhile.

@@ -6,10 +6,17 @@ use std::{
 };
 
 use clap::Parser as _;
-use usance::cli::{self, Cli};
+use usance::{
+    allocator,
+    cli::{self, Cli},
+};
+
+fn main() -> ExitCode {
+    allocator::run(program)
+}
 
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn program() -> ExitCode {
     let cli = Cli::parse();
     match cli::run(cli).await {
         Ok(code) => code,

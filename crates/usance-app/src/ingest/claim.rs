@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use usance_db::{
-    DbError, Scope, WriterTx,
+    DbError, WriterTx,
     event_keys::{self, KeyColumns},
 };
 use uuid::Uuid;
@@ -28,31 +28,26 @@ impl Replays {
 }
 
 /// What is known of keys before events are stored.
-pub(super) struct Claim<'a> {
+pub(super) struct Claim {
     /// Which entries are new.
     pub(super) fresh: Vec<bool>,
     /// Keys that are still to be claimed. One that somebody has then fails the transaction.
-    pub(super) unclaimed: KeyColumns<'a>,
+    pub(super) unclaimed: KeyColumns,
 }
 
 /// Claims the keys of the sorted entries, or leaves them to be claimed with their events where no replay is expected. The
 /// receipts of the entries that are not new say why.
-pub(super) async fn claim<'a>(
+pub(super) async fn claim(
     tx: &mut WriterTx,
     replays: &mut Replays,
-    entries: &[&Entry<'a>],
+    entries: &[&Entry<'_>],
     receipts: &mut [Vec<Receipt>],
-) -> Result<Claim<'a>, DbError> {
-    let mut keys = KeyColumns::default();
+) -> Result<Claim, DbError> {
+    let mut keys = KeyColumns::with_capacity(entries.len());
     let mut wanted = 0_u64;
     for (index, entry) in entries.iter().enumerate() {
-        if index == 0 || entries[index - 1].key() != entry.key() {
-            keys.push(
-                entry.key().0,
-                entry.event.identity.id_hash,
-                &entry.event.identity.payload_hash,
-                entry.occurred_at,
-            );
+        if index == 0 || entries[index - 1].key != entry.key {
+            keys.push(entry.key, entry.scope, entry.event.identity.payload_hash, entry.occurred_at);
             wanted += 1;
         }
     }
@@ -70,19 +65,15 @@ pub(super) async fn claim<'a>(
 }
 
 /// Tells which entries are new, and notes in the receipts what the others are.
-fn compare(
-    known: &HashMap<(Scope, Uuid), Vec<u8>>,
-    entries: &[&Entry<'_>],
-    receipts: &mut [Vec<Receipt>],
-) -> Vec<bool> {
+fn compare(known: &HashMap<Uuid, Uuid>, entries: &[&Entry<'_>], receipts: &mut [Vec<Receipt>]) -> Vec<bool> {
     let mut fresh = Vec::with_capacity(entries.len());
     let mut first_of_key: Option<&Entry<'_>> = None;
     for entry in entries {
-        let first = first_of_key.filter(|first| first.key() == entry.key());
+        let first = first_of_key.filter(|first| first.key == entry.key);
         first_of_key = Some(first.unwrap_or(entry));
-        let stored = match (first, known.get(&entry.key())) {
-            (_, Some(stored)) => Some(stored.as_slice()),
-            (Some(first), None) => Some(&first.event.identity.payload_hash[..]),
+        let stored = match (first, known.get(&entry.key)) {
+            (_, Some(stored)) => Some(*stored),
+            (Some(first), None) => Some(first.event.identity.payload_hash),
             (None, None) => None,
         };
         if let Some(stored) = stored {
@@ -97,12 +88,8 @@ fn compare(
 }
 
 /// The payload hashes of keys that were there before this transaction.
-async fn find_known(
-    tx: &mut WriterTx,
-    keys: &KeyColumns<'_>,
-) -> Result<HashMap<(Scope, Uuid), Vec<u8>>, DbError> {
-    let known = event_keys::find_known(tx, keys).await?;
-    Ok(known.into_iter().map(|(scope, id_hash, payload_hash)| ((scope, id_hash), payload_hash)).collect())
+async fn find_known(tx: &mut WriterTx, keys: &KeyColumns) -> Result<HashMap<Uuid, Uuid>, DbError> {
+    Ok(event_keys::find_known(tx, keys).await?.into_iter().collect())
 }
 
 /// An event that was counted before is a replay, also where a meter that was added since would refuse it.
@@ -116,13 +103,9 @@ pub(super) async fn recognise_rejected(
     for (submission, receipts) in batch.iter().zip(receipts) {
         for (incoming, receipt) in submission.events.iter().zip(receipts) {
             if let (Incoming::Event(event), EventStatus::Rejected(_)) = (incoming, receipt.status) {
-                keys.push(
-                    submission.scope,
-                    event.identity.id_hash,
-                    &event.identity.payload_hash,
-                    Timestamp::UNIX_EPOCH,
-                );
-                places.push((submission.scope, event, receipt));
+                let key = event.key(submission.scope);
+                keys.push(key, submission.scope, event.identity.payload_hash, Timestamp::UNIX_EPOCH);
+                places.push((key, event, receipt));
             }
         }
     }
@@ -130,8 +113,8 @@ pub(super) async fn recognise_rejected(
         return Ok(());
     }
     let known = find_known(tx, &keys).await?;
-    for (scope, event, receipt) in places {
-        if let Some(stored) = known.get(&(scope, event.identity.id_hash)) {
+    for (key, event, receipt) in places {
+        if let Some(stored) = known.get(&key) {
             let same = stored == &event.identity.payload_hash;
             receipt.status = if same { EventStatus::Replayed } else { EventStatus::Conflict };
         }

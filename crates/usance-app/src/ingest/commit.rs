@@ -58,7 +58,8 @@ impl Memory {
 
 /// An event on its way into the tables.
 pub(super) struct Entry<'a> {
-    scope: Scope,
+    pub(super) key: Uuid,
+    pub(super) scope: Scope,
     pub(super) event: &'a ParsedEvent,
     pub(super) occurred_at: Timestamp,
     verdict: Verdict,
@@ -87,12 +88,6 @@ impl Verdict {
             }
             (verdict, _) => verdict,
         }
-    }
-}
-
-impl Entry<'_> {
-    pub(super) fn key(&self) -> (Scope, Uuid) {
-        (self.scope, self.event.identity.id_hash)
     }
 }
 
@@ -129,27 +124,30 @@ pub(super) async fn write(
     find_late(tx, &mut entries, &mut receipts).await?;
     // One order of locking for all writers. Of two events with one id, the first one sent comes first.
     let mut ordered: Vec<&Entry<'_>> = entries.iter().collect();
-    ordered.sort_unstable_by_key(|entry| (entry.key(), entry.place));
+    ordered.sort_unstable_by_key(|entry| (entry.key, entry.place));
     let Claim { fresh, unclaimed } = claim(tx, replays, &ordered, &mut receipts).await?;
-    let fresh: Vec<&Entry<'_>> =
-        ordered.into_iter().zip(fresh).filter_map(|(entry, is_fresh)| is_fresh.then_some(entry)).collect();
-    store(tx, known_months, &unclaimed, &fresh, received_at).await?;
-    mark_late(tx, images, &fresh, received_at).await?;
-    let usage = fresh.iter().flat_map(|entry| new_usage(entry)).collect();
-    Ok((receipts, usage))
+    let mut is_fresh = fresh.into_iter();
+    ordered.retain(|_| is_fresh.next() == Some(true));
+    store(tx, known_months, &unclaimed, &ordered, received_at).await?;
+    mark_late(tx, images, &ordered, received_at).await?;
+    Ok((receipts, new_usage(&ordered)))
 }
 
-/// What an event means to the meters that measure it.
-fn new_usage(entry: &Entry<'_>) -> Vec<NewUsage> {
-    let (Verdict::Counted(resolved) | Verdict::Late(resolved, _)) = &entry.verdict else { return Vec::new() };
-    let usage = resolved.values().map(|(meter, value)| NewUsage {
-        scope: entry.scope,
-        customer: resolved.customer,
-        meter: meter.id,
-        at: entry.occurred_at,
-        amount: value.addend(meter.aggregation),
-    });
-    usage.collect()
+/// What events mean to the meters that measure them.
+fn new_usage(fresh: &[&Entry<'_>]) -> Vec<NewUsage> {
+    let mut usage = Vec::with_capacity(fresh.len());
+    for entry in fresh {
+        if let Verdict::Counted(resolved) | Verdict::Late(resolved, _) = &entry.verdict {
+            usage.extend(resolved.values().map(|(meter, value)| NewUsage {
+                scope: entry.scope,
+                customer: resolved.customer,
+                meter: meter.id,
+                at: entry.occurred_at,
+                amount: value.addend(meter.aggregation),
+            }));
+        }
+    }
+    usage
 }
 
 /// Decides about the events that no open stretch counts: they belong to a settled one, or to none.
@@ -222,7 +220,7 @@ fn resolve<'a>(
     received_at: Timestamp,
 ) -> (Vec<Vec<Receipt>>, Vec<Entry<'a>>) {
     let mut receipts = Vec::with_capacity(batch.len());
-    let mut entries = Vec::new();
+    let mut entries = Vec::with_capacity(batch.iter().map(|submission| submission.events.len()).sum());
     for (request, submission) in batch.iter().enumerate() {
         let scope = submission.scope;
         let tenant_now = images.test_clock(scope).unwrap_or(received_at);
@@ -238,7 +236,8 @@ fn resolve<'a>(
                     Ok((occurred_at, verdict)) => {
                         let verdict = verdict.or_unmeasured(submission.unmeasured);
                         let receipt = receipt_of(&verdict);
-                        entries.push(Entry { scope, event, occurred_at, verdict, place: (request, index) });
+                        let (key, place) = (event.key(scope), (request, index));
+                        entries.push(Entry { key, scope, event, occurred_at, verdict, place });
                         receipt
                     }
                 },
@@ -299,7 +298,7 @@ fn receipt_of(verdict: &Verdict) -> Receipt {
 async fn store(
     tx: &mut WriterTx,
     known_months: &mut HashSet<Month>,
-    unclaimed: &KeyColumns<'_>,
+    unclaimed: &KeyColumns,
     entries: &[&Entry<'_>],
     received_at: Timestamp,
 ) -> Result<(), DbError> {
@@ -367,7 +366,7 @@ pub(super) fn month_of(at: Timestamp) -> Month {
 pub(super) async fn count(
     tx: &mut WriterTx,
     known_months: &mut HashSet<Month>,
-    unclaimed: &KeyColumns<'_>,
+    unclaimed: &KeyColumns,
     mut events: Vec<Counted<'_>>,
     received_at: Timestamp,
 ) -> Result<(), DbError> {
@@ -377,9 +376,9 @@ pub(super) async fn count(
     events.sort_unstable_by_key(|counted| {
         (counted.scope, counted.resolved.customer, counted.event.occurred_at)
     });
-    let mut folds = Folds::default();
+    let mut folds = Folds::with_capacity(events.len());
     let mut months: BTreeMap<Month, Timestamp> = BTreeMap::new();
-    let mut columns = EventColumns::default();
+    let mut columns = EventColumns::with_capacity(events.len());
     for counted in events {
         months.entry(month_of(counted.event.occurred_at)).or_insert(counted.event.occurred_at);
         add(&mut folds, &counted);

@@ -1,6 +1,6 @@
 //! The aggregates of a batch, folded in memory before they meet their tables.
 
-use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
+use std::collections::BTreeSet;
 
 use usance_core::{
     catalog::meter::Aggregation,
@@ -15,14 +15,17 @@ use uuid::Uuid;
 /// Aggregates of a batch, folded in memory before they meet the table.
 #[derive(Debug, Default)]
 pub(super) struct Folds {
-    sums: BTreeMap<BucketKey, BucketFold>,
-    extremes: BTreeMap<BucketKey, BucketFold>,
-    /// Folds that a bucket could not take without losing a digit: they are added by a statement of their own.
-    overflow: Vec<(BucketKey, BucketFold)>,
+    sums: Vec<(BucketKey, BucketFold)>,
+    extremes: Vec<(BucketKey, BucketFold)>,
     values: BTreeSet<(BucketKey, Uuid)>,
 }
 
 impl Folds {
+    /// Has room for so many events of one meter.
+    pub(super) fn with_capacity(events: usize) -> Self {
+        Self { sums: Vec::with_capacity(events), ..Self::default() }
+    }
+
     /// Adds what an event means to one meter.
     pub(super) fn add(&mut self, key: BucketKey, aggregation: Aggregation, point: &Point) {
         let fold = BucketFold::of(aggregation, point.at, point.id_hash, point.value);
@@ -34,16 +37,7 @@ impl Folds {
             | Aggregation::UniqueCount => &mut self.sums,
             Aggregation::Max | Aggregation::Min | Aggregation::Latest => &mut self.extremes,
         };
-        match buckets.entry(key) {
-            Entry::Occupied(mut total) => {
-                if total.get_mut().merge(&fold).is_err() {
-                    self.overflow.push((key, fold));
-                }
-            }
-            Entry::Vacant(place) => {
-                place.insert(fold);
-            }
-        }
+        buckets.push((key, fold));
         if let MeterValue::Hash(hash) = point.value {
             self.values.insert((key, hash));
         }
@@ -51,14 +45,14 @@ impl Folds {
 
     /// Adds everything to the tables.
     pub(super) async fn store(self, tx: &mut WriterTx) -> Result<(), DbError> {
-        let sums: Vec<_> = self.sums.into_iter().collect();
+        let (sums, overflow) = merge(self.sums);
         if !sums.is_empty() {
             usage_folds::fold_sums(tx, &sums).await?;
         }
-        for fold in self.overflow {
+        for fold in overflow {
             usage_folds::fold_sums(tx, &[fold]).await?;
         }
-        let extremes: Vec<_> = self.extremes.into_iter().collect();
+        let (extremes, _) = merge(self.extremes);
         if !extremes.is_empty() {
             usage_folds::fold_extremes(tx, &extremes).await?;
         }
@@ -68,4 +62,21 @@ impl Folds {
         }
         Ok(())
     }
+}
+
+/// Makes one fold of those of each bucket, in the order of their keys; events come nearly so. What a bucket could not take
+/// without losing a digit is left over: it is added by a statement of its own.
+fn merge(
+    mut folds: Vec<(BucketKey, BucketFold)>,
+) -> (Vec<(BucketKey, BucketFold)>, Vec<(BucketKey, BucketFold)>) {
+    let mut overflow = Vec::new();
+    folds.sort_by_key(|(key, _)| *key);
+    folds.dedup_by(|(key, fold), (of_total, total)| {
+        let is_same = key == of_total;
+        if is_same && total.merge(fold).is_err() {
+            overflow.push((*key, fold.clone()));
+        }
+        is_same
+    });
+    (folds, overflow)
 }

@@ -21,8 +21,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use usance_core::metering::{EventIdentity, Properties, RejectReason, UnbilledReason};
+use usance_core::metering::{EventIdentity, Properties, RejectReason, UnbilledReason, event_key};
 use usance_db::Scope;
+use uuid::Uuid;
 
 pub use corrections::{Amendment, EventChange, EventCorrection, correct};
 pub(crate) use corrections::{Corrected, CorrectionFault, Occasion, make, undo};
@@ -81,8 +82,13 @@ pub struct ParsedEvent {
 }
 
 impl ParsedEvent {
-    pub(crate) const fn identity(&self) -> &EventIdentity {
-        &self.identity
+    pub(crate) const fn payload_hash(&self) -> Uuid {
+        self.identity.payload_hash
+    }
+
+    /// What names it among the events of all tenants and modes.
+    pub(crate) fn key(&self, scope: Scope) -> Uuid {
+        event_key(scope.tenant, scope.livemode, self.identity.id_hash)
     }
 }
 

@@ -1,10 +1,11 @@
 //! A usage event: its limits, and what makes two events the same.
 
-use aws_lc_rs::digest::{Context, SHA256, digest};
+use aws_lc_rs::digest::{Context, Digest, SHA256, digest};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::{Properties, PropertiesError};
+use crate::ids::TenantId;
 
 /// The size of one event as sent, in bytes of JSON.
 pub const EVENT_BYTES_MAX: usize = 64 * 1024;
@@ -129,8 +130,8 @@ impl UnbilledReason {
 pub struct EventIdentity {
     /// The first 16 bytes of SHA-256 over what names the event.
     pub id_hash: Uuid,
-    /// SHA-256 over type, customer as sent, time and canonical properties.
-    pub payload_hash: [u8; 32],
+    /// The first 16 bytes of SHA-256 over type, customer as sent, time and canonical properties.
+    pub payload_hash: Uuid,
 }
 
 /// What names an event among all events of a tenant and mode.
@@ -193,14 +194,24 @@ pub fn identify(
         None => payload.update(&[0]),
     }
     payload.update(properties.canonical().as_bytes());
-    let mut payload_hash = [0; 32];
-    payload_hash.copy_from_slice(payload.finish().as_ref());
-    EventIdentity { id_hash: name.short_hash(), payload_hash }
+    EventIdentity { id_hash: name.short_hash(), payload_hash: shorten(&payload.finish()) }
+}
+
+/// The key of an event among those of all tenants and modes: the first 16 bytes of SHA-256 over id hash, tenant and mode.
+pub fn event_key(tenant: TenantId, livemode: bool, id_hash: Uuid) -> Uuid {
+    let mut bytes = [0; 33];
+    bytes[..16].copy_from_slice(id_hash.as_bytes());
+    bytes[16..32].copy_from_slice(tenant.uuid().as_bytes());
+    bytes[32] = u8::from(livemode);
+    short_hash(&bytes)
 }
 
 /// The first 16 bytes of SHA-256, in the shape of a UUID so that it is stored in 16 bytes.
 pub fn short_hash(bytes: &[u8]) -> Uuid {
-    let full = digest(&SHA256, bytes);
+    shorten(&digest(&SHA256, bytes))
+}
+
+fn shorten(full: &Digest) -> Uuid {
     let mut short = [0; 16];
     short.copy_from_slice(&full.as_ref()[..16]);
     Uuid::from_bytes(short)

@@ -13,7 +13,7 @@ pub use aggregate::{Aggregated, Aggregator, Carried, Point, aggregate, aggregate
 pub use bucket::{BUCKET, BucketFold, MeterValue, bucket_start};
 pub use event::{
     EVENT_BYTES_MAX, EventIdentity, EventName, FUTURE_TOLERANCE, ID_BYTES_MAX, NAME_BYTES_MAX, RejectReason,
-    UnbilledReason, identify, is_future, short_hash,
+    UnbilledReason, event_key, identify, is_future, short_hash,
 };
 pub use filter::{Filter, matches_all, overlaps};
 pub use properties::{DEPTH_MAX, Properties, PropertiesError, Scalar};

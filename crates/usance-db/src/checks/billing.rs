@@ -152,7 +152,7 @@ pub async fn repeated_events(tx: &mut TenantTx) -> Result<Vec<Finding>, DbError>
     let (tenant, livemode) = tx.keys();
     let rows = sqlx::query!(
         r#"-- checks::billing::repeated_events
-        SELECT e.id AS "id!", CASE WHEN k.id_hash IS NULL THEN 'it has no key' ELSE format('it is stored %s times', e.times) END AS "detail!"
+        SELECT e.id AS "id!", CASE WHEN e.times > 1 THEN format('it is stored %s times', e.times) ELSE 'it has no key' END AS "detail!"
         FROM (
             SELECT id_hash, min(id) AS id, count(*) AS times FROM (
                 SELECT v.id_hash, v.id FROM customers c
@@ -163,8 +163,10 @@ pub async fn repeated_events(tx: &mut TenantTx) -> Result<Vec<Finding>, DbError>
             ) stored
             GROUP BY id_hash
         ) e
-        LEFT JOIN event_keys k ON k.tenant_id = $1 AND k.livemode = $2 AND k.id_hash = e.id_hash
-        WHERE e.times > 1 OR k.id_hash IS NULL
+        WHERE e.times > 1 OR NOT EXISTS (
+            SELECT FROM event_keys k
+            WHERE k.tenant_id = $1 AND k.livemode = $2 AND k.key = event_key($1, $2, e.id_hash)
+        )
         ORDER BY e.id
         LIMIT $3"#,
         tenant,

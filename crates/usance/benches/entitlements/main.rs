@@ -30,8 +30,13 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+/// One of the servers runs in this process: it has the allocator's settings of the others.
+fn main() -> ExitCode {
+    usance::allocator::run(program)
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn program() -> ExitCode {
     match run(&Options::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

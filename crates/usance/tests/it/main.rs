@@ -7,6 +7,7 @@ mod cli;
 mod commercial_terms;
 mod event_partitions;
 mod failpoints;
+mod hold;
 mod holds;
 mod isolation;
 mod kill;

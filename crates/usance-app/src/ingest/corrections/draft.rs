@@ -37,7 +37,7 @@ pub(super) struct Draft {
     pub(super) event_type: String,
     pub(super) occurred_at: Timestamp,
     pub(super) properties: Properties,
-    pub(super) payload_hash: [u8; 32],
+    pub(super) payload_hash: Uuid,
     pub(super) origin: Uuid,
     revision: i32,
     id_hash: Uuid,

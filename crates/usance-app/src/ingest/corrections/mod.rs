@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use jiff::Timestamp;
 use usance_core::{
     ids::{CorrectionId, CorrectionSessionId, CustomerId},
-    metering::{EventName, Properties, UnbilledReason},
+    metering::{EventName, Properties, UnbilledReason, event_key},
 };
 use usance_db::{
     Scope, TenantTx, WriterTx,
@@ -370,7 +370,8 @@ async fn store(cx: &Cx, tx: &mut WriterTx, moves: &[Move], occasion: &Occasion) 
         (KeyColumns::default(), EventColumns::default(), BTreeMap::new());
     for Move { to, drafted, .. } in moves {
         let (Some(event), Some(draft)) = (to, drafted) else { continue };
-        keys.push(cx.scope, event.id_hash, &draft.payload_hash, event.occurred_at);
+        let key = event_key(cx.scope.tenant, cx.scope.livemode, event.id_hash);
+        keys.push(key, cx.scope, draft.payload_hash, event.occurred_at);
         let row = EventRow {
             occurred_at: event.occurred_at,
             id_hash: event.id_hash,

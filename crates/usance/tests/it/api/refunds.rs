@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 use usance_testkit::{Client, TestServer};
 
+use crate::hold::Hold;
+
 use super::credit_notes::{balance, credit, credit_of, id, invoice, minor, parts, read, settle, tenant};
 
 /// The only payment.
@@ -178,6 +180,35 @@ async fn refunds_at_once_never_give_back_more_than_was_paid() {
         (given.iter().map(|refund| minor(&refund["amount"])).sum::<i64>(), balance(&client).await),
         (972, 0)
     );
+    server.stop().await;
+}
+
+/// Both change the invoice and its payment.
+#[tokio::test]
+async fn a_refund_waits_while_the_outcome_of_its_payment_is_noted() {
+    let server = TestServer::start().await;
+    let client = tenant(&server, Some("tok_timeout")).await;
+    let billed = invoice(&client, &["10"]).await;
+    let paid = payment(&client).await;
+    assert_eq!(paid["status"], "unknown");
+
+    let mut hold = Hold::place(&server.database, "SELECT FROM payments FOR UPDATE").await;
+    let (pay, refunds) =
+        (format!("/invoices/{}/pay", id(&billed)), format!("/payments/{}/refunds", id(&paid)));
+    let look_up = client.post(&pay, json!({}));
+    let refund = client.post(&refunds, json!({ "amount_minor": 500 }));
+    let order = async {
+        hold.crowded(1).await;
+        let asked = async {
+            hold.crowded(2).await;
+            hold.release().await;
+        };
+        tokio::join!(refund, asked).0
+    };
+    let (looked_up, refunded) = tokio::join!(look_up, order);
+
+    looked_up.expect_code(409, "payment_unknown");
+    refunded.expect_code(409, "payment_not_refundable");
     server.stop().await;
 }
 

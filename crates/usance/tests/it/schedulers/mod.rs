@@ -2,7 +2,7 @@
 //! once, every event is billed once, and what the killed server had claimed is done by another one within the lease.
 
 mod crew;
-mod hold;
+mod moment;
 
 use futures_util::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
@@ -11,9 +11,9 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 use tokio::time::timeout;
 use usance_testkit::{Client, TestDatabase};
 
-use crate::program::DEADLINE;
+use crate::{hold::Hold, program::DEADLINE};
 use crew::{Crew, LEASE_MS, SERVERS, WORKERS};
-use hold::{Hold, Moment};
+use moment::Moment;
 
 const ROUNDS_VARIABLE: &str = "USANCE_T11_ROUNDS";
 const ROUNDS_DEFAULT: i64 = 5;
@@ -194,7 +194,7 @@ async fn run_round(crew: &mut Crew, books: &mut Books, database: &TestDatabase, 
     send_usage(&crew.client((victim + 1) % SERVERS).with_key(key), round).await;
 
     crew.halt_all_but(victim).await;
-    let mut hold = Hold::place(database, moment).await;
+    let mut hold = Hold::place(database, moment.statement()).await;
     books.set_clock(first_day() + hours(18) + DAY * i32::try_from(round + 1).unwrap()).await;
     hold.reached().await;
     let (locked, leased) = books.claims().await;
@@ -225,7 +225,7 @@ async fn four_schedulers_bill_each_cycle_once_though_one_is_killed_after_its_cla
     let mut crew = Crew::start(&database).await;
     let client = crew.client(0).tenant("schedulers").await;
     prepare_tenant(&client).await;
-    hold::prepare(&database).await;
+    moment::prepare(&database).await;
     let mut books = Books(database.connect_as_superuser().await);
 
     // when, then
