@@ -355,7 +355,8 @@ async fn run_kind(cx: &Cx, mut tx: TenantTx, kind: Kind, work: &DueWork) -> Resu
             Ok(tx.commit().await?)
         }
         Kind::ResolvePayment => {
-            under_lease(cx, tx, work, payments::resolve(cx, PaymentId::from_uuid(work.subject_id))).await
+            let resolve = payments::resolve(cx, PaymentId::from_uuid(work.subject_id));
+            under_lease(cx, tx, work, Box::pin(resolve)).await
         }
         Kind::ResolveRefund => {
             under_lease(cx, tx, work, refunds::resolve(cx, RefundId::from_uuid(work.subject_id))).await

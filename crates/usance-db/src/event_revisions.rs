@@ -48,7 +48,7 @@ pub async fn find_many(tx: &mut TenantTx, origins: &[Uuid]) -> Result<Vec<Curren
     // A key does not say whose its event is, because every event would pay for that: the customers are tried.
     let rows = sqlx::query!(
         r#"-- event_revisions::find_many
-        WITH wanted AS MATERIALIZED (
+        WITH found AS MATERIALIZED (
             SELECT o.origin, coalesce(r.revision, 0) AS revision, coalesce(r.newest, 0) AS newest, r.voided_at,
                 r.customer_id, coalesce(r.occurred_at, k.occurred_at) AS occurred_at, coalesce(r.id_hash, o.origin) AS id_hash
             FROM unnest($3::uuid[]) AS o (origin)
@@ -60,13 +60,15 @@ pub async fn find_many(tx: &mut TenantTx, origins: &[Uuid]) -> Result<Vec<Curren
                 ORDER BY voided_at DESC NULLS FIRST, revision DESC
                 LIMIT 1
             ) r ON true
+        ), wanted AS MATERIALIZED (
+            SELECT *, date_bin('15 minutes', occurred_at, 'epoch') AS bucket_start FROM found
         )
         SELECT w.origin AS "origin!", w.revision AS "revision!", w.newest AS "newest!", (w.voided_at IS NULL) AS "counts!",
             e.id_hash, e.id, e.type, e.customer_id, e.occurred_at, e.received_at, e.properties
         FROM wanted w
         JOIN customers c ON c.tenant_id = $1 AND c.livemode = $2 AND (w.customer_id IS NULL OR c.id = w.customer_id)
-        JOIN events e ON e.tenant_id = $1 AND e.livemode = $2 AND e.customer_id = c.id AND e.occurred_at = w.occurred_at
-            AND e.id_hash = w.id_hash"#,
+        JOIN events e ON e.tenant_id = $1 AND e.livemode = $2 AND e.customer_id = c.id AND e.bucket_start = w.bucket_start
+            AND e.occurred_at = w.occurred_at AND e.id_hash = w.id_hash"#,
         tenant,
         livemode,
         origins,
@@ -204,12 +206,17 @@ pub async fn list_corrections(
 pub async fn find_revisions(tx: &mut TenantTx, wanted: &[(Uuid, i32)]) -> Result<Vec<StoredEvent>, DbError> {
     let (tenant, livemode) = tx.keys();
     let rows = sqlx::query!(
-        "-- event_revisions::find_revisions
-        SELECT r.origin_hash, r.revision, r.id_hash, r.customer_id, r.occurred_at, e.id, e.type, e.received_at, e.properties
-        FROM unnest($3::uuid[], $4::int[]) AS w (origin_hash, revision)
-        JOIN event_revisions r ON r.tenant_id = $1 AND r.livemode = $2 AND r.origin_hash = w.origin_hash AND r.revision = w.revision
+        r#"-- event_revisions::find_revisions
+        WITH found AS MATERIALIZED (
+            SELECT r.*, date_bin('15 minutes', r.occurred_at, 'epoch') AS bucket_start
+            FROM unnest($3::uuid[], $4::int[]) AS w (origin_hash, revision)
+            JOIN event_revisions r ON r.tenant_id = $1 AND r.livemode = $2 AND r.origin_hash = w.origin_hash AND r.revision = w.revision
+        )
+        SELECT r.origin_hash AS "origin_hash!", r.revision AS "revision!", e.id_hash, e.customer_id, e.occurred_at, e.id, e.type,
+            e.received_at, e.properties
+        FROM found r
         JOIN events e ON e.tenant_id = $1 AND e.livemode = $2 AND e.customer_id = r.customer_id
-            AND e.occurred_at = r.occurred_at AND e.id_hash = r.id_hash",
+            AND e.bucket_start = r.bucket_start AND e.occurred_at = r.occurred_at AND e.id_hash = r.id_hash"#,
         tenant,
         livemode,
         &wanted.iter().map(|it| it.0).collect::<Vec<_>>(),

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use serde_json::Value;
-use usance_core::{ids::CustomerId, period::Period};
+use usance_core::{ids::CustomerId, metering::bucket_start, period::Period};
 use uuid::Uuid;
 
 use crate::{DbError, Page, PageRequest, TenantTx};
@@ -67,9 +67,9 @@ pub async fn list(
         FROM events e
         LEFT JOIN event_revisions r ON r.tenant_id = $1 AND r.livemode = $2 AND r.customer_id = $3
             AND r.occurred_at = e.occurred_at AND r.id_hash = e.id_hash
-        WHERE e.tenant_id = $1 AND e.livemode = $2 AND e.customer_id = $3
+        WHERE e.tenant_id = $1 AND e.livemode = $2 AND e.customer_id = $3 AND e.bucket_start <= coalesce($7::timestamptz, 'infinity')
             AND ($4::timestamptz IS NULL OR (e.occurred_at, e.id_hash) < ($4, $5))
-        ORDER BY e.occurred_at DESC, e.id_hash DESC
+        ORDER BY e.bucket_start DESC, e.occurred_at DESC, e.id_hash DESC
         LIMIT $6"#,
         tenant,
         livemode,
@@ -77,6 +77,7 @@ pub async fn list(
         after.map(|after| after.0.to_sqlx()) as Option<jiff_sqlx::Timestamp>,
         after.map(|after| after.1),
         page.fetch(),
+        after.map(|after| bucket_start(after.0).to_sqlx()) as Option<jiff_sqlx::Timestamp>,
     )
     .fetch_all(tx.connection())
     .await?;
@@ -193,20 +194,22 @@ pub async fn list_spans(
         return Ok(Vec::new());
     }
     let (tenant, livemode) = tx.keys();
-    let mut starts: Vec<_> = spans.iter().map(|it| it.span.start.to_sqlx()).collect();
+    let mut starts: Vec<_> = spans.iter().map(|it| it.span.start).collect();
     if let (Some(first), Some(after)) = (starts.first_mut(), after) {
-        *first = after.occurred_at.to_sqlx();
+        *first = after.occurred_at;
     }
     // The limit within each span keeps a page from sorting all that is left of the span.
     let rows = sqlx::query!(
         r#"-- events::list_spans
         SELECT s.place AS "place!", e.occurred_at AS "occurred_at!", e.id_hash AS "id_hash!", e.properties AS "properties!"
-        FROM unnest($3::uuid[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[]) WITH ORDINALITY
-            AS s (customer_id, type, span_start, span_end, received_from, place)
+        FROM unnest($3::uuid[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[],
+                $10::timestamptz[]) WITH ORDINALITY
+            AS s (customer_id, type, span_start, span_end, received_from, first_bucket, place)
         CROSS JOIN LATERAL (
             SELECT occurred_at, id_hash, properties
             FROM events
             WHERE tenant_id = $1 AND livemode = $2 AND customer_id = s.customer_id AND type = s.type
+                AND bucket_start >= s.first_bucket AND bucket_start < s.span_end
                 AND occurred_at >= s.span_start AND occurred_at < s.span_end AND received_at >= s.received_from
                 AND (s.place > 1 OR $8::uuid IS NULL OR (occurred_at, id_hash) > (s.span_start, $8))
                 AND NOT EXISTS (
@@ -214,7 +217,7 @@ pub async fn list_spans(
                     WHERE r.tenant_id = $1 AND r.livemode = $2 AND r.customer_id = s.customer_id
                         AND r.occurred_at = events.occurred_at AND r.id_hash = events.id_hash AND r.voided_at IS NOT NULL
                 )
-            ORDER BY occurred_at, id_hash
+            ORDER BY bucket_start, occurred_at, id_hash
             LIMIT $9
         ) e
         ORDER BY s.place, e.occurred_at, e.id_hash
@@ -223,11 +226,12 @@ pub async fn list_spans(
         livemode,
         &spans.iter().map(|it| it.customer.uuid()).collect::<Vec<_>>(),
         &spans.iter().map(|it| it.event_type.to_owned()).collect::<Vec<_>>(),
-        &starts as &[jiff_sqlx::Timestamp],
+        &starts.iter().map(|start| start.to_sqlx()).collect::<Vec<_>>() as &[jiff_sqlx::Timestamp],
         &spans.iter().map(|it| it.span.end.to_sqlx()).collect::<Vec<_>>() as &[jiff_sqlx::Timestamp],
         &spans.iter().map(|it| it.received_from.to_sqlx()).collect::<Vec<_>>() as &[jiff_sqlx::Timestamp],
         after.map(|after| after.id_hash),
         i64::try_from(limit).unwrap_or(i64::MAX),
+        &starts.iter().map(|start| bucket_start(*start).to_sqlx()).collect::<Vec<_>>() as &[jiff_sqlx::Timestamp],
     )
     .fetch_all(tx.connection())
     .await?;

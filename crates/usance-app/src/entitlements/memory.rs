@@ -294,8 +294,11 @@ impl Remembered {
             return;
         }
         if Some(&current.additions) != before {
-            for (feature, of) in &mut read.uses {
-                if let Some(known) = current.uses.get(feature).filter(|known| is_ahead(known, of)) {
+            for (feature, known) in &current.uses {
+                // What nobody had used yet was not read.
+                let of =
+                    read.uses.entry(*feature).or_insert_with(|| Use { used: Decimal::ZERO, ..known.clone() });
+                if is_ahead(known, of) {
                     let mut kept = Use { held: of.held, ..known.clone() };
                     if let Some(before) = before.filter(|_| known.window_start == of.window_start) {
                         // What was read may hold what was added before it was noted: it must not count twice for ever.
@@ -391,3 +394,6 @@ fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
 fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,11 +12,13 @@ use usance_db::{
 };
 use uuid::Uuid;
 
+type Fold = (BucketKey, BucketFold);
+
 /// Aggregates of a batch, folded in memory before they meet the table.
 #[derive(Debug, Default)]
 pub(super) struct Folds {
-    sums: Vec<(BucketKey, BucketFold)>,
-    extremes: Vec<(BucketKey, BucketFold)>,
+    sums: Vec<Fold>,
+    extremes: Vec<Fold>,
     values: BTreeSet<(BucketKey, Uuid)>,
 }
 
@@ -52,9 +54,12 @@ impl Folds {
         for fold in overflow {
             usage_folds::fold_sums(tx, &[fold]).await?;
         }
-        let (extremes, _) = merge(self.extremes);
+        let (extremes, overflow) = merge(self.extremes);
         if !extremes.is_empty() {
             usage_folds::fold_extremes(tx, &extremes).await?;
+        }
+        for fold in overflow {
+            usage_folds::fold_extremes(tx, &[fold]).await?;
         }
         let values: Vec<_> = self.values.into_iter().collect();
         if !values.is_empty() {
@@ -66,9 +71,7 @@ impl Folds {
 
 /// Makes one fold of those of each bucket, in the order of their keys; events come nearly so. What a bucket could not take
 /// without losing a digit is left over: it is added by a statement of its own.
-fn merge(
-    mut folds: Vec<(BucketKey, BucketFold)>,
-) -> (Vec<(BucketKey, BucketFold)>, Vec<(BucketKey, BucketFold)>) {
+fn merge(mut folds: Vec<Fold>) -> (Vec<Fold>, Vec<Fold>) {
     let mut overflow = Vec::new();
     folds.sort_by_key(|(key, _)| *key);
     folds.dedup_by(|(key, fold), (of_total, total)| {
