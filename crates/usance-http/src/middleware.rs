@@ -1,6 +1,12 @@
 //! What surrounds every request: its id, its span, its metrics, its end.
 
-use std::time::Instant;
+use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Instant,
+};
 
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -8,6 +14,8 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use futures_util::FutureExt;
+use tokio::runtime::Handle;
 use tracing::Instrument;
 use usance_app::error::Code;
 use usance_core::ids::RequestId;
@@ -17,10 +25,6 @@ use crate::{HttpState, error};
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Gives the request an id, runs it to its end even if the client goes away, and notes what became of it.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the task is awaited; it outlives only a client that went away"
-)]
 pub(crate) async fn observe(State(state): State<HttpState>, mut request: Request, next: Next) -> Response {
     let request_id = RequestId::from_uuid(state.app.ids.next());
     let method = request.method().clone();
@@ -31,7 +35,8 @@ pub(crate) async fn observe(State(state): State<HttpState>, mut request: Request
     request.extensions_mut().insert(request_id);
     let span = tracing::info_span!("request", request.id = %request_id, %method, route);
     let started = Instant::now();
-    let running = tokio::spawn(next.run(request).instrument(span.clone()));
+    let running = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone());
+    let running = ToTheEnd(Some(Box::pin(running)));
     let response = match tokio::time::timeout(state.settings.request_timeout, running).await {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => {
@@ -57,4 +62,59 @@ pub(crate) async fn observe(State(state): State<HttpState>, mut request: Request
         response.headers_mut().insert(REQUEST_ID, value);
     }
     response
+}
+
+type Answer = Result<Response, Box<dyn Any + Send>>;
+
+/// A handler that is run to its end even if nobody waits for it any more.
+struct ToTheEnd(Option<Pin<Box<dyn Future<Output = Answer> + Send>>>);
+
+impl Future for ToTheEnd {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
+        let Some(running) = &mut self.0 else { return Poll::Pending };
+        let answer = std::task::ready!(running.as_mut().poll(context));
+        self.0 = None;
+        Poll::Ready(answer)
+    }
+}
+
+impl Drop for ToTheEnd {
+    fn drop(&mut self) {
+        if let Some(running) = self.0.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            drop(runtime.spawn(running));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_handler_that_nobody_waits_for_any_more_is_run_to_its_end() {
+        let ((go_on, may_go_on), (done, is_done)) = (oneshot::channel(), oneshot::channel());
+        let handler = async move {
+            may_go_on.await.unwrap();
+            done.send("done").unwrap();
+            Ok(Response::default())
+        };
+        let mut running = ToTheEnd(Some(Box::pin(handler)));
+        assert!((&mut running).now_or_never().is_none(), "it waits");
+        drop(running);
+        go_on.send(()).unwrap();
+        assert_eq!(is_done.await, Ok("done"));
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_ends() {
+        let handler = AssertUnwindSafe(async { panic!("on purpose") }).catch_unwind();
+        let ended = ToTheEnd(Some(Box::pin(handler))).await;
+        assert!(ended.is_err());
+    }
 }

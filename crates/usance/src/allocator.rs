@@ -21,11 +21,8 @@ pub fn run(main: impl FnOnce() -> ExitCode) -> ExitCode {
     if env::var_os(name).is_none()
         && let Ok(program) = env::current_exe()
     {
-        let mut arguments = env::args_os();
-        let mut command = Command::new(program);
-        command.env(name, value).args(arguments.by_ref().skip(1));
         // Returns only if it fails.
-        drop(command.exec());
+        drop(Command::new(program).args(env::args_os().skip(1)).env(name, value).exec());
     }
     main()
 }

@@ -16,7 +16,7 @@ use usance_core::{
     ids::EntitlementCounterId,
 };
 use usance_db::{
-    Scope, TenantTx, WriterTx,
+    TenantTx, WriterTx,
     entitlement_counters::{self, Counter},
     event_keys, feature_holds,
     meters::Meter,
@@ -94,7 +94,7 @@ async fn try_consume(
     let entitled = entitled(&rights.subscriptions, &input.feature, now);
     let meter = entitled.as_ref().ok().and_then(|it| rights.meters.get(&it.meter?)).cloned();
     let event = read_event(input, quantity, meter.as_deref())?;
-    let known = find_known(&mut tx, cx.scope, &event).await?;
+    let known = find_known(&mut tx, &event).await?;
     let entitled = match entitled {
         Ok(entitled) => entitled,
         Err(_) if known => {
@@ -168,8 +168,9 @@ pub(super) async fn current_rights(
 }
 
 /// Whether an event is stored already. Another event under its id is refused.
-async fn find_known(tx: &mut TenantTx, scope: Scope, event: &ParsedEvent) -> Result<bool> {
-    match event_keys::find_payload_hash(tx, event.key(scope)).await? {
+async fn find_known(tx: &mut TenantTx, event: &ParsedEvent) -> Result<bool> {
+    let key = event.key(tx.scope());
+    match event_keys::find_payload_hash(tx, key).await? {
         None => Ok(false),
         Some(hash) if hash == event.payload_hash() => Ok(true),
         Some(_) => Err(conflict()),

@@ -4,18 +4,22 @@
 //! a writer waits a moment for as many as came the last time; nobody waits who is alone.
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
-use futures_util::FutureExt;
 use tokio::{
-    sync::{Mutex, Notify, mpsc},
+    sync::{Mutex, Notify},
     time::sleep,
 };
-use tokio_util::sync::CancellationToken;
 
-use super::{Queue, Submission};
+use super::{
+    Queue, Submission,
+    line::{Line, Wanted},
+};
 
 /// Transactions of few events that run beside each other. Of two, each is half as large, and what a transaction costs whatever
 /// it holds is most of what it costs; what comes meanwhile is read and gathered.
@@ -29,17 +33,12 @@ const TURN_WAIT: Duration = Duration::from_millis(10);
 
 /// The end of the queue that the writers share.
 pub(super) struct Intake {
-    waiting: Mutex<Waiting>,
+    line: Arc<Line>,
     batch_events: usize,
-    closing: CancellationToken,
+    /// Who gathers; with how many requests were taken the last time.
+    company: Mutex<usize>,
     running: AtomicUsize,
     ended: Notify,
-}
-
-struct Waiting {
-    submissions: mpsc::UnboundedReceiver<Submission>,
-    /// Requests that were taken the last time.
-    company: usize,
 }
 
 /// Requests for one transaction, which counts as running until this is dropped.
@@ -55,13 +54,20 @@ impl Drop for Taken<'_> {
     }
 }
 
+/// Without writers nobody would answer who waits.
+impl Drop for Intake {
+    fn drop(&mut self) {
+        self.line.abandon();
+    }
+}
+
 impl Intake {
     pub(super) fn new(queue: Queue) -> Self {
-        let Queue { submissions, settings, closing } = queue;
+        let Queue { line, settings } = queue;
         Self {
-            waiting: Mutex::new(Waiting { submissions, company: 0 }),
-            batch_events: settings.batch_events,
-            closing,
+            line,
+            batch_events: settings.batch_events.max(1),
+            company: Mutex::new(0),
             running: AtomicUsize::new(0),
             ended: Notify::new(),
         }
@@ -70,48 +76,32 @@ impl Intake {
     /// Waits for requests; nothing when the queue is closed and empty. One writer waits at a time; the others commit
     /// meanwhile.
     pub(super) async fn take(&self) -> Option<Taken<'_>> {
-        let mut waiting = self.waiting.lock().await;
-        let first = tokio::select! {
-            first = waiting.submissions.recv() => first,
-            () = self.closing.cancelled() => {
-                // What was sent before is still received; what is sent after is refused.
-                waiting.submissions.close();
-                waiting.submissions.recv().await
-            }
-        };
-        let submissions = self.gather(&mut waiting, first?).await;
-        waiting.company = submissions.len();
+        let mut company = self.company.lock().await;
+        self.line.wait_for(Wanted::default()).await;
+        self.gather(company.div_ceil(2)).await;
+        let submissions = self.line.take(self.batch_events);
+        if submissions.is_empty() {
+            return None;
+        }
+        *company = submissions.len();
         self.running.fetch_add(1, Ordering::SeqCst);
         Some(Taken { submissions, intake: self })
     }
 
-    async fn gather(&self, waiting: &mut Waiting, first: Submission) -> Vec<Submission> {
-        let mut events = first.events.len();
-        let mut batch = vec![first];
+    /// Waits until what is in line is worth a transaction.
+    async fn gather(&self, requests: usize) {
         let (company, turn) = (sleep(COMPANY_WAIT), sleep(TURN_WAIT));
         tokio::pin!(company, turn);
+        let events = LARGE_EVENTS.min(self.batch_events);
         loop {
-            while events < self.batch_events
-                && let Some(Some(next)) = waiting.submissions.recv().now_or_never()
-            {
-                events += next.events.len();
-                batch.push(next);
-            }
             let may_run = self.running.load(Ordering::SeqCst) < SMALL_TRANSACTIONS;
-            if events >= LARGE_EVENTS.min(self.batch_events)
-                || (may_run && batch.len() >= waiting.company.div_ceil(2))
-            {
-                return batch;
-            }
+            let requests = if may_run { requests } else { usize::MAX };
             tokio::select! {
-                next = waiting.submissions.recv() => {
-                    let Some(next) = next else { return batch };
-                    events += next.events.len();
-                    batch.push(next);
-                }
-                () = self.ended.notified() => {}
-                () = &mut company, if may_run => return batch,
-                () = &mut turn => return batch,
+                biased;
+                () = self.line.wait_for(Wanted { requests, events }) => return,
+                () = &mut company, if may_run => return,
+                () = &mut turn => return,
+                () = self.ended.notified(), if !may_run => {}
             }
         }
     }

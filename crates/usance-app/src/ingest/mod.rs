@@ -10,6 +10,7 @@ mod corrections;
 mod folds;
 mod intake;
 mod late;
+mod line;
 mod parse;
 mod resolve;
 mod single;
@@ -19,8 +20,7 @@ mod writer;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use usance_core::metering::{EventIdentity, Properties, RejectReason, UnbilledReason, event_key};
 use usance_db::Scope;
 use uuid::Uuid;
@@ -34,6 +34,7 @@ pub use unbilled::rate_unbilled;
 pub use writer::spawn_writers;
 
 use crate::error::{Code, Error, FieldFault, Refusal, Result};
+use line::Line;
 use single::SpareImages;
 
 /// The refusal of an event by itself.
@@ -205,20 +206,18 @@ fn no_room() -> Error {
 /// The way into the queue.
 #[derive(Debug)]
 pub struct Ingest {
-    queue: mpsc::UnboundedSender<Submission>,
+    line: Arc<Line>,
     room: Arc<Semaphore>,
     large: Arc<Semaphore>,
     queue_bytes: usize,
-    closing: CancellationToken,
     spare_images: SpareImages,
 }
 
 /// The other end of the queue, for the writers.
 #[derive(Debug)]
 pub struct Queue {
-    submissions: mpsc::UnboundedReceiver<Submission>,
+    line: Arc<Line>,
     settings: IngestSettings,
-    closing: CancellationToken,
 }
 
 impl std::fmt::Debug for Submission {
@@ -230,24 +229,22 @@ impl std::fmt::Debug for Submission {
 impl Ingest {
     /// Makes a queue.
     pub fn new(settings: IngestSettings) -> (Self, Queue) {
-        // Every submission holds room, so that the channel is bounded by the semaphore.
-        let (queue, submissions) = mpsc::unbounded_channel();
+        // Every submission holds room, so that the line is bounded by the semaphore.
+        let line = Arc::new(Line::new());
         let room = settings.queue_bytes.div_ceil(PERMIT_BYTES).min(Semaphore::MAX_PERMITS);
-        let closing = CancellationToken::new();
         let ingest = Self {
-            queue,
+            line: Arc::clone(&line),
             room: Arc::new(Semaphore::new(room)),
             large: Arc::new(Semaphore::new(LARGE_BYTES / PERMIT_BYTES)),
             queue_bytes: settings.queue_bytes,
-            closing: closing.clone(),
             spare_images: SpareImages::default(),
         };
-        (ingest, Queue { submissions, settings, closing })
+        (ingest, Queue { line, settings })
     }
 
     /// Refuses what comes from now on. The writers end when they have stored what already waits.
     pub fn close(&self) {
-        self.closing.cancel();
+        self.line.close();
     }
 
     /// Opens room for a request of this many announced bytes, or refuses at once if they would not fit now. Nothing is
@@ -281,9 +278,9 @@ impl Ingest {
         let (reply, receipts) = oneshot::channel();
         let stopped =
             || Error::refused(Code::Unavailable, "the server is shutting down: send the same request again");
-        self.queue
-            .send(Submission { scope, events, unmeasured: None, reply, _room: room })
-            .map_err(|_| stopped())?;
+        if !self.line.join(Submission { scope, events, unmeasured: None, reply, _room: room }) {
+            return Err(stopped());
+        }
         receipts.await.unwrap_or_else(|_| Err(stopped()))
     }
 }
