@@ -142,7 +142,7 @@ async fn admit(state: &HttpState, presented: Presented, grant: &Grant) -> ApiRes
 }
 
 impl Grant {
-    fn check(&self, caller: &Caller, livemode: bool) -> Result<()> {
+    fn check(self, caller: &Caller, livemode: bool) -> Result<()> {
         match caller {
             Caller::SecretKey(_, scopes) => match self.secret_keys {
                 SecretKeys::Any => {}

@@ -58,8 +58,8 @@ async fn every_key_and_index_begins_with_the_tenant() {
     let mut others = names(&database, "SELECT i.relname::text FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class t ON t.oid = x.indrelid
         WHERE t.relnamespace = 'public'::regnamespace AND t.relname <> '_sqlx_migrations'
         AND pg_get_indexdef(x.indexrelid, 1, true) <> 'tenant_id' ORDER BY 1").await;
-    let mut expected: Vec<String> =
-        [FOUND_BEFORE_THE_TENANT, FOUND_BY_EVERY_EVENT].concat().into_iter().map(str::to_owned).collect();
+    let expected = FOUND_BEFORE_THE_TENANT.into_iter().chain(FOUND_BY_EVERY_EVENT);
+    let mut expected: Vec<String> = expected.map(str::to_owned).collect();
     others.sort();
     expected.sort();
     assert_eq!(others, expected);
