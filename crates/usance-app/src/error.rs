@@ -120,6 +120,9 @@ pub enum Code {
     RefundTooLarge,
     DebtLimitExceeded,
     HoldNotOpen,
+    MemberExists,
+    InvitationExists,
+    LastOwner,
     Timeout,
     Unavailable,
     InternalError,
@@ -127,7 +130,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 59] = [
+    pub const ALL: [Self; 62] = [
         Self::NotFound,
         Self::Unauthorized,
         Self::InvalidCredentials,
@@ -184,6 +187,9 @@ impl Code {
         Self::RefundTooLarge,
         Self::DebtLimitExceeded,
         Self::HoldNotOpen,
+        Self::MemberExists,
+        Self::InvitationExists,
+        Self::LastOwner,
         Self::Timeout,
         Self::Unavailable,
         Self::InternalError,
@@ -248,6 +254,9 @@ impl Code {
             Self::RefundTooLarge => "refund_too_large",
             Self::DebtLimitExceeded => "debt_limit_exceeded",
             Self::HoldNotOpen => "hold_not_open",
+            Self::MemberExists => "member_exists",
+            Self::InvitationExists => "invitation_exists",
+            Self::LastOwner => "last_owner",
             Self::Timeout => "timeout",
             Self::Unavailable => "unavailable",
             Self::InternalError => "internal_error",

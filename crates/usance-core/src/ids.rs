@@ -70,6 +70,8 @@ ids! {
     ApiKeyId = "key";
     /// Names a session of a member: a sign-in and all tokens that descend from it.
     SessionId = "ses";
+    /// Names an invitation to a tenant's staff.
+    InvitationId = "invt";
     /// Names an entry of the audit log.
     AuditEntryId = "aud";
     /// Names a meter.

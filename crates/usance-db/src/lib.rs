@@ -32,6 +32,7 @@ pub mod health;
 pub mod holds;
 pub mod idempotency;
 pub mod ingest;
+pub mod invitations;
 pub mod invoice_corrections;
 pub mod invoices;
 pub mod late_usage;

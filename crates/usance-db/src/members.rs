@@ -176,3 +176,58 @@ pub async fn set_password(
     .await?;
     Ok(())
 }
+
+/// Lists members, the oldest first, 1000 at most.
+pub async fn list(tx: &mut TenantTx) -> Result<Vec<Member>, DbError> {
+    let (tenant, _) = tx.keys();
+    let rows = sqlx::query_as!(
+        Row,
+        "-- members::list
+        SELECT id, email, password_hash, first_name, last_name, role, is_active, last_login_at, created_at, updated_at
+        FROM members
+        WHERE tenant_id = $1
+        ORDER BY id
+        LIMIT 1000",
+        tenant,
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows.into_iter().map(Member::from).collect())
+}
+
+/// Whether another active owner is there than the one named.
+pub async fn has_other_owner(tx: &mut TenantTx, id: MemberId) -> Result<bool, DbError> {
+    let (tenant, _) = tx.keys();
+    let row = sqlx::query!(
+        "-- members::has_other_owner
+        SELECT id FROM members WHERE tenant_id = $1 AND id <> $2 AND role = 'owner' AND is_active LIMIT 1",
+        tenant,
+        id.uuid(),
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(row.is_some())
+}
+
+/// Sets what a member may do, and whether it may sign in.
+pub async fn set_access(
+    tx: &mut TenantTx,
+    id: MemberId,
+    role: &str,
+    is_active: bool,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    let (tenant, _) = tx.keys();
+    sqlx::query!(
+        "-- members::set_access
+        UPDATE members SET role = $3, is_active = $4, updated_at = $5 WHERE tenant_id = $1 AND id = $2",
+        tenant,
+        id.uuid(),
+        role,
+        is_active,
+        now.to_sqlx(),
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}

@@ -77,9 +77,11 @@ const QUERY_WORDS: [(&str, &[&str]); 3] = [
 ];
 
 /// Routes whose requests are identified by the ids in them, or of which nothing may be kept because they carry secrets.
-const TAKE_NO_KEY: [&str; 7] = [
+const TAKE_NO_KEY: [&str; 9] = [
     "/api/v1/events",
     "/api/v1/api-keys",
+    "/api/v1/members/invitations",
+    "/api/v1/auth/tenants/invitations/accept",
     "/api/v1/auth/tenants/register",
     "/api/v1/auth/tenants/login",
     "/api/v1/auth/tenants/token/refresh",

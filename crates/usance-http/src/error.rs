@@ -100,7 +100,10 @@ fn status(code: Code) -> StatusCode {
         | Code::InvoiceNotCreditable
         | Code::CreditNoteTooLarge
         | Code::RefundTooLarge
-        | Code::HoldNotOpen => StatusCode::CONFLICT,
+        | Code::HoldNotOpen
+        | Code::MemberExists
+        | Code::InvitationExists
+        | Code::LastOwner => StatusCode::CONFLICT,
         Code::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Code::InvalidField

@@ -137,6 +137,11 @@ fn access() -> OpenApiRouter<HttpState> {
         .routes(routes!(api::tenants::keys::revoke_tenant_keys))
         .routes(routes!(api::api_keys::create_api_key, api::api_keys::list_api_keys))
         .routes(routes!(api::api_keys::revoke_api_key))
+        .routes(routes!(api::members::list_members))
+        .routes(routes!(api::members::update_member))
+        .routes(routes!(api::members::invite_member, api::members::list_invitations))
+        .routes(routes!(api::members::revoke_invitation))
+        .routes(routes!(api::members::accept_invitation))
         .routes(routes!(api::audit::list_audit))
         .routes(routes!(api::audit::list_audit_log))
 }

@@ -17,6 +17,7 @@ pub(crate) mod features;
 pub(crate) mod holds;
 pub(crate) mod invoice_documents;
 pub(crate) mod invoices;
+pub(crate) mod members;
 pub(crate) mod meters;
 pub(crate) mod payment_methods;
 pub(crate) mod payments;

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use usance_app::{
     Cx, api_keys, members,
-    sessions::{self, SignIn},
+    sessions::{self, SignIn, SignedIn},
 };
 use usance_db::{sessions::Session, tenants::Tenant};
 use utoipa::ToSchema;
@@ -41,6 +41,14 @@ pub(crate) struct LoginView {
     tokens: TokensView,
 }
 
+impl LoginView {
+    pub(crate) fn new(message: &'static str, signed_in: SignedIn) -> Self {
+        let SignedIn { tenant, publishable_key, member, tokens } = signed_in;
+        let user = MemberView::new(member, &tenant);
+        Self { message, user, tenant: TenantView::new(tenant, false, publishable_key), tokens: tokens.into() }
+    }
+}
+
 /// The tenant's view, with the publishable key of the caller's mode.
 async fn tenant_view(cx: &Cx, tenant: Tenant) -> ApiResult<TenantView> {
     let mut tx = cx.begin().await?;
@@ -65,10 +73,7 @@ pub(crate) async fn login(
 ) -> ApiResult<Json<LoginView>> {
     let LoginBody { email, password, tenant } = body.read_or_bad_request()?;
     let signed_in = sessions::sign_in(&state.app, SignIn { email, password, tenant }, origin).await?;
-    let user = MemberView::new(signed_in.member, &signed_in.tenant);
-    let tenant = TenantView::new(signed_in.tenant, false, signed_in.publishable_key);
-    let tokens = signed_in.tokens.into();
-    Ok(Json(LoginView { message: "Login successful", user, tenant, tokens }))
+    Ok(Json(LoginView::new("Login successful", signed_in)))
 }
 
 /// A refresh token.

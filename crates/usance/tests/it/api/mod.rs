@@ -21,6 +21,7 @@ mod late_usage;
 mod lists;
 mod live_usage;
 mod measuring;
+mod members;
 mod overload;
 mod payments;
 mod plan_migrations;

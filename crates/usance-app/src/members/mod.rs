@@ -1,4 +1,10 @@
-//! Members of a tenant's staff, as they see and change themselves.
+//! Members of a tenant's staff, as they see and change themselves; the staff as a whole; and invitations to it.
+
+mod invitations;
+mod staff;
+
+pub use invitations::{AcceptInvitation, accept, invite, revoke as revoke_invitation};
+pub use staff::{ChangeMember, change, list};
 
 use secrecy::SecretString;
 use serde_json::json;

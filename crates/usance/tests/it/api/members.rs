@@ -1,0 +1,134 @@
+//! The staff: invited, changed, deactivated.
+
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use usance_testkit::{Client, MovableClock, TestDatabase, TestServer};
+
+fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{pointer} in {value}"))
+}
+
+fn acceptance(invitation: &Value) -> Value {
+    json!({ "token": invitation["token"], "password": "gravel tulip nine bone", "first_name": "Grace", "last_name": "Hopper" })
+}
+
+/// Invites somebody and accepts; returns the answer and a client of the new member.
+async fn join(server: &TestServer, owner: &Client, email: &str, role: &str) -> (Value, Client) {
+    let invitation = json!({ "email": email, "role": role });
+    let invitation = owner.post("/members/invitations", invitation).await.expect(201);
+    let path = "/auth/tenants/invitations/accept/";
+    let joined = server.client.post(path, acceptance(&invitation)).await.expect(201);
+    let member = server.client.with_key(text(&joined, "/tokens/access"));
+    (joined, member)
+}
+
+async fn owner(server: &TestServer) -> (Value, Client) {
+    let registered = server.client.register("acme").await;
+    let client = server.client.with_key(text(&registered, "/tokens/access"));
+    (registered, client)
+}
+
+#[tokio::test]
+async fn whoever_holds_an_invitation_becomes_a_member_once() {
+    // given
+    let server = TestServer::start().await;
+    let (_, owner) = owner(&server).await;
+    let body = json!({ "email": "Grace@example.com", "role": "developer" });
+
+    // when
+    let invitation = owner.post("/members/invitations", body.clone()).await.expect(201);
+    owner.post("/members/invitations", body.clone()).await.expect_code(409, "invitation_exists");
+    let path = "/auth/tenants/invitations/accept";
+    let mut weak = acceptance(&invitation);
+    weak["password"] = json!("short");
+    server.client.post(path, weak).await.expect_code(400, "invalid_field");
+    let joined = server.client.post(path, acceptance(&invitation)).await.expect(201);
+
+    // then
+    assert_eq!((text(&joined, "/user/role"), text(&joined, "/user/email")), ("developer", "grace@example.com"));
+    server.client.post(path, acceptance(&invitation)).await.expect_code(404, "not_found");
+    owner.post("/members/invitations", body).await.expect_code(409, "member_exists");
+    let login = json!({ "email": "grace@example.com", "password": "gravel tulip nine bone" });
+    server.client.post("/auth/tenants/login/", login).await.expect(200);
+    let member = server.client.with_key(text(&joined, "/tokens/access"));
+    member.get("/customers").await.expect(200);
+    member.get("/members").await.expect_code(403, "forbidden");
+    let members = owner.get("/members").await.expect(200);
+    let roles: Vec<_> = members["data"].as_array().unwrap().iter().map(|it| text(it, "/role")).collect();
+    assert_eq!(roles, ["owner", "developer"]);
+    assert!(!members.to_string().contains("argon2"));
+    let listed = owner.get("/members/invitations").await.expect(200);
+    assert!(listed["data"][0]["accepted_at"].is_string() && listed["data"][0].get("token").is_none());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_invitation_ends_when_it_is_taken_back_and_after_a_week() {
+    // given
+    let clock = MovableClock::default();
+    let server = TestServer::start_by(&clock, TestDatabase::new().await, |_| {}).await;
+    let (registered, owner) = owner(&server).await;
+    let body = json!({ "email": "grace@example.com", "role": "viewer" });
+    let accept = |invitation: &Value| {
+        let (client, body) = (server.client.clone(), acceptance(invitation));
+        async move { client.post("/auth/tenants/invitations/accept", body).await }
+    };
+
+    // when
+    let first = owner.post("/members/invitations", body.clone()).await.expect(201);
+    let path = format!("/members/invitations/{}", text(&first, "/id"));
+    assert_eq!(owner.delete(&path).await.status, 204);
+    assert_eq!(owner.delete(&path).await.status, 204);
+    let second = owner.post("/members/invitations", body.clone()).await.expect(201);
+    clock.advance(SignedDuration::from_hours(7 * 24));
+
+    // then
+    accept(&first).await.expect_code(404, "not_found");
+    accept(&second).await.expect_code(404, "not_found");
+    accept(&json!({ "token": "inv_x_y" })).await.expect_code(404, "not_found");
+    let login = json!({ "email": text(&registered, "/user/email"), "password": "correct horse battery" });
+    let signed_in = server.client.post("/auth/tenants/login", login).await.expect(200);
+    let owner = server.client.with_key(text(&signed_in, "/tokens/access"));
+    let third = owner.post("/members/invitations", body).await.expect(201);
+    accept(&third).await.expect(201);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_gives_or_takes_a_greater_role_than_the_own_and_an_owner_stays() {
+    // given
+    let server = TestServer::start().await;
+    let (registered, owner) = owner(&server).await;
+    let (admin, admin_client) = join(&server, &owner, "admin@example.com", "admin").await;
+    let (viewer, viewer_client) = join(&server, &owner, "viewer@example.com", "viewer").await;
+    let path = |member: &Value| format!("/members/{}", text(member, "/user/id"));
+
+    // when
+    let invitation = json!({ "email": "x@example.com", "role": "owner" });
+    admin_client.post("/members/invitations", invitation).await.expect_code(403, "forbidden");
+    for change in [json!({ "role": "viewer" }), json!({ "is_active": false })] {
+        admin_client.patch(&path(&registered), change.clone()).await.expect_code(403, "forbidden");
+        owner.patch(&path(&registered), change).await.expect_code(409, "last_owner");
+    }
+    admin_client.patch(&path(&viewer), json!({ "role": "owner" })).await.expect_code(403, "forbidden");
+    admin_client.patch(&path(&viewer), json!({ "role": "king" })).await.expect_code(422, "invalid_field");
+    let feature = json!({ "code": "chat" });
+    viewer_client.post("/features", feature.clone()).await.expect_code(403, "forbidden");
+    admin_client.patch(&path(&viewer), json!({ "role": "developer" })).await.expect(200);
+
+    // then: from the next request on
+    viewer_client.post("/features", feature).await.expect(201);
+    let gone = admin_client.patch(&path(&viewer), json!({ "is_active": false })).await.expect(200);
+    assert_eq!((&gone["role"], &gone["is_active"]), (&json!("developer"), &json!(false)));
+    viewer_client.get("/features").await.expect_code(401, "unauthorized");
+    let login = json!({ "email": "viewer@example.com", "password": "gravel tulip nine bone" });
+    server.client.post("/auth/tenants/login", login).await.expect_code(401, "invalid_credentials");
+    // A second owner may take the place of the first.
+    owner.patch(&path(&admin), json!({ "role": "owner" })).await.expect(200);
+    admin_client.patch(&path(&registered), json!({ "role": "viewer" })).await.expect(200);
+    owner.patch(&path(&admin), json!({ "role": "viewer" })).await.expect_code(403, "forbidden");
+    let log = admin_client.get("/audit?action=member.changed").await.expect(200);
+    assert_eq!(log["data"].as_array().unwrap().len(), 4);
+    assert_eq!(log["data"][0]["after"], json!({ "role": "viewer", "is_active": true }));
+    server.stop().await;
+}
