@@ -138,8 +138,7 @@ fn check(input: &AcceptInvitation, invitation: &Invitation, company: &Tenant) ->
     let mut faults = Faults::default();
     check_optional_text(&mut faults, "/first_name", &input.first_name);
     check_optional_text(&mut faults, "/last_name", &input.last_name);
-    let own_data =
-        [invitation.email.as_str(), &company.company_name, &input.first_name, &input.last_name];
+    let own_data = [invitation.email.as_str(), &company.company_name, &input.first_name, &input.last_name];
     password::check(&mut faults, "/password", &input.password, &own_data);
     faults.check()
 }

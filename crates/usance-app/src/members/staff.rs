@@ -60,8 +60,15 @@ pub async fn change(cx: &Cx, tx: &mut TenantTx, id: &str, change: ChangeMember) 
     let role = change.role.as_deref().map_or(Ok(old_role), |word| read_role(cx, word))?;
     let is_active = change.is_active.unwrap_or(member.is_active);
     let stays_owner = role == Role::Owner && is_active;
-    if old_role == Role::Owner && member.is_active && !stays_owner && !members::has_other_owner(tx, id).await? {
-        return Err(Error::refused(Code::LastOwner, "a tenant keeps one active owner: make another one first"));
+    if old_role == Role::Owner
+        && member.is_active
+        && !stays_owner
+        && !members::has_other_owner(tx, id).await?
+    {
+        return Err(Error::refused(
+            Code::LastOwner,
+            "a tenant keeps one active owner: make another one first",
+        ));
     }
     members::set_access(tx, id, role.as_str(), is_active, cx.now).await?;
     if !is_active {

@@ -164,8 +164,7 @@ pub(crate) async fn invite_member(
 ) -> ApiResult<(StatusCode, Json<CreatedInvitationView>)> {
     let InviteMember { email, role } = body.read()?;
     let (invitation, token) = members::invite(&cx, &email, &role).await?;
-    let view =
-        CreatedInvitationView { fields: invitation.into(), token: token.expose_secret().to_owned() };
+    let view = CreatedInvitationView { fields: invitation.into(), token: token.expose_secret().to_owned() };
     Ok((StatusCode::CREATED, Json(view)))
 }
 

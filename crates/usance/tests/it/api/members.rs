@@ -45,7 +45,10 @@ async fn whoever_holds_an_invitation_becomes_a_member_once() {
     let joined = server.client.post(path, acceptance(&invitation)).await.expect(201);
 
     // then
-    assert_eq!((text(&joined, "/user/role"), text(&joined, "/user/email")), ("developer", "grace@example.com"));
+    assert_eq!(
+        (text(&joined, "/user/role"), text(&joined, "/user/email")),
+        ("developer", "grace@example.com")
+    );
     server.client.post(path, acceptance(&invitation)).await.expect_code(404, "not_found");
     owner.post("/members/invitations", body).await.expect_code(409, "member_exists");
     let login = json!({ "email": "grace@example.com", "password": "gravel tulip nine bone" });
