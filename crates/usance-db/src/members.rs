@@ -83,8 +83,8 @@ pub async fn insert(tx: &mut TenantTx, member: &Member) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Finds who signs in with an e-mail address: in the named tenant; without one, in the tenant whose own address it is, else
-/// where it has been a member for longest.
+/// Finds who signs in with an e-mail address: in the named tenant; without one, where it has been a member for longest. That
+/// an address is a tenant's own decides nothing: anybody may register with the address of somebody else.
 pub async fn find_account(
     tx: &mut SystemTx,
     email: &str,
@@ -96,7 +96,7 @@ pub async fn find_account(
         FROM members m
         JOIN tenants t ON t.tenant_id = m.tenant_id
         WHERE m.email = $1 AND m.is_active AND t.is_active AND ($2::text IS NULL OR t.slug = $2)
-        ORDER BY (t.email = m.email) DESC, m.created_at, m.id
+        ORDER BY m.created_at, m.id
         LIMIT 1",
         email,
         tenant_slug,

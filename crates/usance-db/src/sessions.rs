@@ -178,19 +178,21 @@ pub async fn find_active_member(
     Ok(row.map(|row| ActiveMember { role: row.role, access_used: row.access_used }))
 }
 
-/// Notes that the access token of a refresh token was used, so that nobody takes its answer for lost.
-pub async fn note_access(tx: &mut TenantTx, token: Uuid, now: Timestamp) -> Result<(), DbError> {
+/// Notes that the access token of a refresh token was used, so that nobody takes its answer for lost. Returns `false` if
+/// another token took its place meanwhile.
+pub async fn note_access(tx: &mut TenantTx, token: Uuid, now: Timestamp) -> Result<bool, DbError> {
     let (tenant, _) = tx.keys();
-    sqlx::query!(
+    let noted = sqlx::query!(
         "-- sessions::note_access
-        UPDATE refresh_tokens SET access_used_at = $3 WHERE tenant_id = $1 AND id = $2 AND access_used_at IS NULL",
+        UPDATE refresh_tokens SET access_used_at = coalesce(access_used_at, $3)
+        WHERE tenant_id = $1 AND id = $2 AND revoked_at IS NULL",
         tenant,
         token,
         now.to_sqlx(),
     )
     .execute(tx.connection())
     .await?;
-    Ok(())
+    Ok(noted.rows_affected() == 1)
 }
 
 /// Finds a refresh token and locks it with its session, so that a family is renewed by one at a time.
@@ -265,21 +267,24 @@ pub async fn consume_token(
     Ok(())
 }
 
-/// Puts another successor in the place of the one that a token has.
+/// Puts another successor in the place of the one that a token has. Returns `false` if somebody has used what that one came
+/// with meanwhile.
 pub async fn replace_successor(
     tx: &mut TenantTx,
     id: Uuid,
     successor: Uuid,
     now: Timestamp,
-) -> Result<(), DbError> {
+) -> Result<bool, DbError> {
     let (tenant, _) = tx.keys();
-    sqlx::query!(
+    let replaced = sqlx::query!(
         "-- sessions::replace_successor
         WITH replaced AS (
             UPDATE refresh_tokens r SET revoked_at = $4 FROM refresh_tokens p
-            WHERE p.tenant_id = $1 AND p.id = $2 AND r.tenant_id = $1 AND r.id = p.successor_id
+            WHERE p.tenant_id = $1 AND p.id = $2 AND r.tenant_id = $1 AND r.id = p.successor_id AND r.access_used_at IS NULL
+            RETURNING r.id
         )
-        UPDATE refresh_tokens SET successor_id = $3, reissued_at = $4 WHERE tenant_id = $1 AND id = $2",
+        UPDATE refresh_tokens SET successor_id = $3, reissued_at = $4
+        WHERE tenant_id = $1 AND id = $2 AND EXISTS (SELECT FROM replaced)",
         tenant,
         id,
         successor,
@@ -287,7 +292,7 @@ pub async fn replace_successor(
     )
     .execute(tx.connection())
     .await?;
-    Ok(())
+    Ok(replaced.rows_affected() == 1)
 }
 
 /// Notes that a session was renewed.

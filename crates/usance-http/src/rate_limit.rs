@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use axum::{
-    extract::{ConnectInfo, Request, State},
+    extract::{ConnectInfo, MatchedPath, Request, State},
     http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -18,7 +18,7 @@ use usance_app::{
 };
 use usance_core::entitlement::{Reset, SlidingSpan};
 
-use crate::{HttpState, access_headers::seconds_until, error::ApiError, extract::credential};
+use crate::{HttpState, access_headers::seconds_until, error::ApiError, extract::credential, permissions};
 
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
@@ -82,7 +82,12 @@ fn limits_of(state: &HttpState, request: &Request, now: Timestamp) -> Limits {
         // Whatever credential comes with it: a made-up one must not open a way around the limit.
         limits.before.extend(of_address(per(Reset::Minute, "auth", settings.auth_per_minute)));
     }
-    match caller(state, request.headers(), now) {
+    // On a route that asks for no credential nobody finds out whether one is made up.
+    let is_open = request
+        .extensions()
+        .get::<MatchedPath>()
+        .is_some_and(|route| permissions::is_open(request.method(), route.as_str()));
+    match if is_open { Caller::Nobody } else { caller(state, request.headers(), now) } {
         Caller::Key(key) => {
             limits.before.extend(per(Reset::Minute, "key", settings.key_per_minute).zip(key));
             limits.if_unknown = anonymous();

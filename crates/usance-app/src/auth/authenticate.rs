@@ -175,7 +175,9 @@ async fn find_member(
     let found = sessions::find_active_member(&mut tx, claims.member, claims.session, claims.token).await?;
     let Some(found) = found else { return Ok(None) };
     if !found.access_used {
-        sessions::note_access(&mut tx, claims.token, now).await?;
+        if !sessions::note_access(&mut tx, claims.token, now).await? {
+            return Ok(None);
+        }
         tx.commit().await?;
     }
     let Some(role) = Role::parse(&found.role) else {

@@ -108,7 +108,7 @@ pub(crate) fn check(faults: &mut Faults, pointer: &str, password: &SecretString,
     let parts = own_data.iter().copied().chain(words);
     let mut similar = parts.filter(|part| part.chars().count() >= 4).map(str::to_lowercase);
     // A password that is mostly the own name or address is guessed first.
-    if similar.any(|part| lower.contains(&part) && part.len() * 2 > lower.len()) {
+    if similar.any(|part| part.len() * 2 > lower.len() && lower.contains(&part)) {
         faults.add(pointer, "too_similar", "must not be similar to your name, company or e-mail address");
     }
 }

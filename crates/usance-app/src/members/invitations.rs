@@ -3,7 +3,10 @@
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
-use usance_core::ids::{InvitationId, MemberId, TenantId};
+use usance_core::{
+    access::Role,
+    ids::{InvitationId, MemberId, TenantId},
+};
 use usance_db::{
     Scope, TenantTx,
     invitations::{self, Invitation},
@@ -11,7 +14,7 @@ use usance_db::{
     tenants::{self, Tenant},
 };
 
-use super::staff::read_role;
+use super::staff::{read_role, require_rank, role_of};
 use crate::{
     App, Cx, api_keys,
     audit::{self, Audited},
@@ -84,11 +87,12 @@ async fn record(cx: &Cx, tx: &mut TenantTx, action: &'static str, invitation: &I
     audit::record(cx, tx, audited).await
 }
 
-/// Takes an invitation back; one that was taken back stays as it is.
+/// Takes an invitation back, to no greater role than the caller's; one that was taken back stays as it is.
 pub async fn revoke(cx: &Cx, tx: &mut TenantTx, id: &str) -> Result<()> {
     let id: InvitationId = id.parse().map_err(|_| Error::not_found("invitation"))?;
     let invitation = invitations::lock(tx, id).await?.filter(|it| it.accepted_at.is_none());
     let invitation = invitation.ok_or_else(|| Error::not_found("open invitation"))?;
+    require_rank(cx, role_of(&invitation.role)?)?;
     if invitation.revoked_at.is_none() {
         invitations::revoke(tx, id, cx.now).await?;
         record(cx, tx, "member.invitation_revoked", &invitation).await?;
@@ -100,7 +104,8 @@ fn unknown() -> Error {
     Error::not_found("open invitation: it was accepted or taken back, or it has expired")
 }
 
-/// Makes a member of whoever holds the token of an open invitation, and signs the member in.
+/// Makes a member of whoever holds the token of an open invitation, and signs the member in. The invitation is worth what its
+/// maker may still do: that of a member who was deactivated, or has a lesser role by now, is none.
 pub async fn accept(app: &App, input: AcceptInvitation, origin: Origin) -> Result<SignedIn> {
     let now = app.now();
     let tenant = tenant_of(input.token.expose_secret()).ok_or_else(unknown)?;
@@ -116,6 +121,9 @@ pub async fn accept(app: &App, input: AcceptInvitation, origin: Origin) -> Resul
 
     let mut tx = app.db.tenant(scope).await?;
     let open = invitations::lock_open(&mut tx, &token_hash, now).await?.ok_or_else(unknown)?;
+    if !may_still_invite(&mut tx, &open).await? {
+        return Err(unknown());
+    }
     let member = new_member(app, &open, &input, password_hash, now);
     let exists = |error| {
         let detail = "a member with this e-mail address exists";
@@ -132,6 +140,13 @@ pub async fn accept(app: &App, input: AcceptInvitation, origin: Origin) -> Resul
     let publishable_key = api_keys::find_publishable(&cx, &mut tx).await?;
     tx.commit().await?;
     Ok(SignedIn { tenant: company, publishable_key, member, tokens })
+}
+
+/// The maker is locked, so that it is not deactivated meanwhile.
+async fn may_still_invite(tx: &mut TenantTx, invitation: &Invitation) -> Result<bool> {
+    let role: Role = role_of(&invitation.role)?;
+    let Some(maker) = members::lock(tx, invitation.invited_by).await? else { return Ok(false) };
+    Ok(maker.is_active && role_of(&maker.role)? >= role)
 }
 
 fn check(input: &AcceptInvitation, invitation: &Invitation, company: &Tenant) -> Result<()> {

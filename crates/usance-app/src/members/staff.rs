@@ -41,7 +41,12 @@ pub(super) fn read_role(cx: &Cx, word: &str) -> Result<Role> {
     Ok(role)
 }
 
-fn require_rank(cx: &Cx, role: Role) -> Result<()> {
+/// Reads a stored role.
+pub(super) fn role_of(word: &str) -> Result<Role> {
+    Role::parse(word).ok_or(Error::Internal("a stored role is unknown"))
+}
+
+pub(super) fn require_rank(cx: &Cx, role: Role) -> Result<()> {
     if signed_in(cx)?.role < role {
         let detail = format!("this needs the role {} or a greater one", role.as_str());
         return Err(Error::refused(Code::Forbidden, detail));
@@ -55,7 +60,7 @@ pub async fn change(cx: &Cx, tx: &mut TenantTx, id: &str, change: ChangeMember) 
     // Two owners must not take the role from each other at the same moment.
     tenants::lock(tx).await?;
     let member = members::lock(tx, id).await?.ok_or_else(|| Error::not_found("member"))?;
-    let old_role = Role::parse(&member.role).ok_or(Error::Internal("a stored role is unknown"))?;
+    let old_role = role_of(&member.role)?;
     require_rank(cx, old_role)?;
     let role = change.role.as_deref().map_or(Ok(old_role), |word| read_role(cx, word))?;
     let is_active = change.is_active.unwrap_or(member.is_active);

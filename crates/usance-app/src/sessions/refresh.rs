@@ -37,8 +37,12 @@ pub async fn refresh(app: &App, token: &SecretString, origin: Origin) -> Result<
             let (tokens, successor) = issue(app, &mut tx, found.member, found.session, now).await?;
             if decision == RefreshDecision::Rotate {
                 sessions::consume_token(&mut tx, found.id, successor, now).await?;
-            } else {
-                sessions::replace_successor(&mut tx, found.id, successor, now).await?;
+            } else if !sessions::replace_successor(&mut tx, found.id, successor, now).await? {
+                drop(tx);
+                let mut tx = app.db.tenant(scope).await?;
+                end_family(app, &mut tx, &found, &origin).await?;
+                tx.commit().await?;
+                return Err(not_valid());
             }
             let expires_at = now.saturating_add(app.session_lifetime).unwrap_or(now);
             sessions::renew(&mut tx, found.session, expires_at, now).await?;

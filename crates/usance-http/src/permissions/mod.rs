@@ -93,6 +93,11 @@ fn find(method: &Method, path: &str) -> Option<Access> {
     by_route.get(&(method, path)).copied()
 }
 
+/// Whether a route asks for no credential.
+pub(crate) fn is_open(method: &Method, path: &str) -> bool {
+    find(method, path) == Some(Access::Open)
+}
+
 /// Finds who calls, and lets in whom the matrix lets in. The handler finds the caller's context among the extensions.
 pub(crate) async fn authorize(State(state): State<HttpState>, mut request: Request, next: Next) -> Response {
     // What has no path has no handler.

@@ -135,3 +135,58 @@ async fn nobody_gives_or_takes_a_greater_role_than_the_own_and_an_owner_stays() 
     assert_eq!(log["data"][0]["after"], json!({ "role": "viewer", "is_active": true }));
     server.stop().await;
 }
+
+#[tokio::test]
+async fn an_invitation_is_worth_what_its_maker_may_still_do() {
+    // given
+    let server = TestServer::start().await;
+    let (_, owner) = owner(&server).await;
+    let path = "/auth/tenants/invitations/accept";
+
+    for (address, change) in
+        [("a@example.com", json!({ "role": "viewer" })), ("b@example.com", json!({ "is_active": false }))]
+    {
+        let (admin, client) = join(&server, &owner, address, "admin").await;
+        let second = json!({ "email": format!("second-{address}"), "role": "admin" });
+        let invitation = client.post("/members/invitations", second).await.expect(201);
+
+        // when
+        owner.patch(&format!("/members/{}", text(&admin, "/user/id")), change).await.expect(200);
+
+        // then
+        server.client.post(path, acceptance(&invitation)).await.expect_code(404, "not_found");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_takes_back_an_invitation_to_a_greater_role() {
+    let server = TestServer::start().await;
+    let (_, owner) = owner(&server).await;
+    let (_, admin) = join(&server, &owner, "admin@example.com", "admin").await;
+    let invitation = json!({ "email": "x@example.com", "role": "owner" });
+    let invitation = owner.post("/members/invitations", invitation).await.expect(201);
+
+    let refused = admin.delete(&format!("/members/invitations/{}", text(&invitation, "/id"))).await;
+
+    refused.expect_code(403, "forbidden");
+    let path = "/auth/tenants/invitations/accept";
+    server.client.post(path, acceptance(&invitation)).await.expect(201);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_tenant_that_registers_with_the_address_of_a_member_takes_no_sign_in_from_it() {
+    let server = TestServer::start().await;
+    let (_, owner) = owner(&server).await;
+    let (joined, _) = join(&server, &owner, "grace@example.com", "developer").await;
+    let squatter = json!({ "company_name": "Squatter", "email": "grace@example.com", "password": "seven brown bears",
+        "first_name": "", "last_name": "", "domain": "squatter.example" });
+    server.client.post("/auth/tenants/register", squatter).await.expect(201);
+
+    let login = json!({ "email": "grace@example.com", "password": "gravel tulip nine bone" });
+    let signed_in = server.client.post("/auth/tenants/login", login).await.expect(200);
+
+    assert_eq!(signed_in["user"]["id"], joined["user"]["id"]);
+    server.stop().await;
+}

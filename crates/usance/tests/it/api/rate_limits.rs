@@ -200,7 +200,25 @@ async fn a_made_up_key_is_limited_like_none() {
 
     assert_eq!(attempts[5], 429, "{attempts:?}");
     assert!(!attempts[..5].contains(&429), "{attempts:?}");
-    assert_eq!(reads, [401, 401, 401, 401, 401, 401, 401, 429]);
+    // Five of the seven were used up on the open route.
+    assert_eq!(reads, [401, 401, 429, 429, 429, 429, 429, 429]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_made_up_key_opens_no_way_around_the_limit_of_open_routes() {
+    let elsewhere = TestServer::start().await;
+    let unknown = elsewhere.client.register("acme").await;
+    elsewhere.stop().await;
+    let server = TestServer::start_with(|it| it.rate_limits = settings()).await;
+    let liar = server.client.with_key(unknown["tenant"]["api_key_test_secret"].as_str().unwrap());
+
+    let mut reads = Vec::new();
+    for _ in 0..20 {
+        reads.push(liar.get("/pricing/nobody").await.status);
+    }
+
+    assert!(reads.starts_with(&[404]) && reads.ends_with(&[429]), "{reads:?}");
     server.stop().await;
 }
 
