@@ -232,7 +232,7 @@ async fn try_settle(
     let remembered = cx.app.entitlements.find(cx.scope, customer);
     let rights = current_rights(&mut tx, version, remembered.as_deref(), &customer.to_string()).await?;
     let now = rights.tenant_now(cx.app.now());
-    let (hold, counter) = resolve(cx, &mut tx, (id, HoldCommand::Settle(quantity)), now).await?;
+    let (tx, hold, counter) = resolve(cx, tx, (id, HoldCommand::Settle(quantity)), now).await?;
     if quantity.is_zero() {
         tx.commit().await?;
     } else {
@@ -322,7 +322,7 @@ async fn change(
 ) -> Result<FeatureHold> {
     let mut tx = cx.begin().await?;
     let now = cx.tenant_now(&mut tx).await?;
-    let (hold, _) = resolve(cx, &mut tx, (id, command(now)?), now).await?;
+    let (tx, hold, _) = resolve(cx, tx, (id, command(now)?), now).await?;
     tx.commit().await?;
     if let Some(remembered) = cx.app.entitlements.find(cx.scope, hold.customer_id) {
         remembered.note_changed();
@@ -330,17 +330,18 @@ async fn change(
     Ok(hold)
 }
 
-/// Carries a command out under the lock of the counter, which is returned with what is held after it.
+/// Carries a command out under the lock of the counter, which is returned with what is held after it. Who is told that the
+/// hold is over must not see it released afterwards by somebody whose time is earlier: its end is committed with the refusal.
 async fn resolve(
     cx: &Cx,
-    tx: &mut TenantTx,
+    mut tx: TenantTx,
     (id, command): (HoldId, HoldCommand<Decimal>),
     now: Timestamp,
-) -> Result<(FeatureHold, Counter)> {
-    let found = get(tx, id).await?;
-    let mut counter = lock(cx, tx, &found).await?;
+) -> Result<(TenantTx, FeatureHold, Counter)> {
+    let found = get(&mut tx, id).await?;
+    let mut counter = lock(cx, &mut tx, &found).await?;
     // Read again: before the lock somebody else may have changed it.
-    let hold = get(tx, id).await?;
+    let hold = get(&mut tx, id).await?;
     let status = HoldStatus::parse(&hold.status)
         .ok_or(Error::Internal("the status of a stored hold cannot be read"))?;
     let before = wallet::Hold {
@@ -350,7 +351,16 @@ async fn resolve(
         created_at: hold.created_at,
         expires_at: hold.expires_at,
     };
-    let after = before.apply(command, now).map_err(refuse)?;
+    let after = match before.apply(command, now) {
+        Ok(after) => after,
+        Err(error) => {
+            if status == HoldStatus::Open && error == HoldError::NotOpen(HoldStatus::Expired) {
+                feature_holds::expire(&mut tx, &counter, now).await?;
+                tx.commit().await?;
+            }
+            return Err(refuse(error));
+        }
+    };
     let resolved_at = (after.status != HoldStatus::Open).then_some(now);
     let hold = FeatureHold {
         status: after.status.as_str().to_owned(),
@@ -359,14 +369,14 @@ async fn resolve(
         resolved_at,
         ..hold
     };
-    feature_holds::update(tx, &hold).await?;
+    feature_holds::update(&mut tx, &hold).await?;
     if resolved_at.is_some() {
         counter.of.held = exact_sub(counter.of.held, hold.quantity)
             .map_err(|_| Error::Internal("a counter holds less than its holds"))?;
     } else {
-        plan_sweep(tx, &counter, hold.expires_at).await?;
+        plan_sweep(&mut tx, &counter, hold.expires_at).await?;
     }
-    Ok((hold, counter))
+    Ok((tx, hold, counter))
 }
 
 async fn get(tx: &mut TenantTx, id: HoldId) -> Result<FeatureHold> {
