@@ -123,6 +123,17 @@ pub enum Code {
     MemberExists,
     InvitationExists,
     LastOwner,
+    WebhookEndpointState,
+    WebhookTimeout,
+    WebhookUnreachable,
+    StripeAlreadyConnected,
+    StripeNotConnected,
+    StripeConnectDenied,
+    StripeConnectExpired,
+    StripeStateInvalid,
+    StripeAccountInUse,
+    StripeError,
+    StripeNotConfigured,
     Timeout,
     Unavailable,
     InternalError,
@@ -130,7 +141,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 62] = [
+    pub const ALL: [Self; 73] = [
         Self::NotFound,
         Self::Unauthorized,
         Self::InvalidCredentials,
@@ -190,12 +201,24 @@ impl Code {
         Self::MemberExists,
         Self::InvitationExists,
         Self::LastOwner,
+        Self::WebhookEndpointState,
+        Self::WebhookTimeout,
+        Self::WebhookUnreachable,
+        Self::StripeAlreadyConnected,
+        Self::StripeNotConnected,
+        Self::StripeConnectDenied,
+        Self::StripeConnectExpired,
+        Self::StripeStateInvalid,
+        Self::StripeAccountInUse,
+        Self::StripeError,
+        Self::StripeNotConfigured,
         Self::Timeout,
         Self::Unavailable,
         Self::InternalError,
     ];
 
     /// The word in the answer and in the address of its page.
+    #[expect(clippy::too_many_lines, reason = "one line for each code")]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NotFound => "not_found",
@@ -257,6 +280,17 @@ impl Code {
             Self::MemberExists => "member_exists",
             Self::InvitationExists => "invitation_exists",
             Self::LastOwner => "last_owner",
+            Self::WebhookEndpointState => "webhook_endpoint_state",
+            Self::WebhookTimeout => "webhook_timeout",
+            Self::WebhookUnreachable => "webhook_unreachable",
+            Self::StripeAlreadyConnected => "stripe_already_connected",
+            Self::StripeNotConnected => "stripe_not_connected",
+            Self::StripeConnectDenied => "stripe_connect_denied",
+            Self::StripeConnectExpired => "stripe_connect_expired",
+            Self::StripeStateInvalid => "stripe_state_invalid",
+            Self::StripeAccountInUse => "stripe_account_in_use",
+            Self::StripeError => "stripe_error",
+            Self::StripeNotConfigured => "stripe_not_configured",
             Self::Timeout => "timeout",
             Self::Unavailable => "unavailable",
             Self::InternalError => "internal_error",

@@ -28,14 +28,15 @@ use usance_db::{
 use crate::{
     Cx,
     billing::{
-        Draft, LineDraft, announce_many, apply, finalize_draft, issue_many, reference, refresh_draft,
-        restore_discounts, step_json,
+        Draft, LineDraft, apply, finalize_draft, issue_many, reference, refresh_draft, restore_discounts,
+        step_json,
     },
     catalog::plans::{self, PlanAtVersion},
     customers,
     error::{Code, Error, Faults, Result},
     fields::{check_optional_text, check_text, read_decimal},
     ledger,
+    outbox::announce,
     subscriptions::{self, find_filter},
     work,
 };
@@ -153,7 +154,7 @@ pub async fn void(cx: &Cx, tx: &mut TenantTx, id: InvoiceId) -> Result<InvoiceWi
     invoice.voided_at = Some(at);
     invoices::update(tx, &invoice).await?;
     due_work::cancel(tx, work::Kind::CollectInvoice.as_str(), id.uuid()).await?;
-    announce_many(cx, tx, vec![("invoice.voided", reference(&invoice))]).await?;
+    announce(cx, tx, "invoice.voided", reference(&invoice)).await?;
     recover(cx, tx, &invoice).await?;
     get(tx, id).await
 }
@@ -166,7 +167,7 @@ pub async fn mark_uncollectible(cx: &Cx, tx: &mut TenantTx, id: InvoiceId) -> Re
     ledger::post_write_off(tx, &invoice, at)?;
     invoices::update(tx, &invoice).await?;
     due_work::cancel(tx, work::Kind::CollectInvoice.as_str(), id.uuid()).await?;
-    announce_many(cx, tx, vec![("invoice.uncollectible", reference(&invoice))]).await?;
+    announce(cx, tx, "invoice.uncollectible", reference(&invoice)).await?;
     get(tx, id).await
 }
 

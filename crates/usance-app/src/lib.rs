@@ -44,6 +44,8 @@ pub mod quotes;
 pub mod rate_limits;
 pub mod refunds;
 pub mod sessions;
+pub mod stripe;
+pub mod stripe_connect;
 pub mod subscriptions;
 pub mod tax;
 pub mod tax_rates;
@@ -52,6 +54,7 @@ pub mod tenants;
 pub mod test_clock;
 pub mod usage;
 pub mod wallets;
+pub mod webhooks;
 pub mod work;
 
 use std::{ops::Deref, sync::Arc};
@@ -62,7 +65,7 @@ pub use ids::Ids;
 pub use prices::price_terms;
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use usance_core::clock::{Clock, Random};
 use usance_db::Db;
 
@@ -73,7 +76,9 @@ use crate::{
     ingest::Ingest,
     invoice_pdf::PdfRendering,
     rate_limits::RateLimits,
+    stripe::Stripe,
     wallets::WalletWriter,
+    webhooks::GuardedClient,
 };
 
 /// Everything that a use case needs from outside. Cheap to clone.
@@ -112,6 +117,12 @@ pub struct Parts {
     pub entitlements: Entitlements,
     /// How many requests are let in.
     pub rate_limits: RateLimits,
+    /// Calls addresses that tenants name.
+    pub guarded_client: GuardedClient,
+    /// Bounds the test events that wait for answers.
+    pub webhook_tests: Semaphore,
+    /// The way to Stripe, as far as it is configured.
+    pub stripe: Stripe,
     /// Where debits and holds of wallets go.
     pub wallet_writer: WalletWriter,
     /// How long work that calls the outside world is kept from other workers.

@@ -3,9 +3,12 @@
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::json;
-use usance_core::ids::{MemberId, TenantId};
+use usance_core::{
+    ids::{MemberId, TenantId},
+    webhook::SigningSecret,
+};
 use usance_db::{
-    Scope,
+    Scope, TenantTx,
     members::{self, Member},
     tenants::{self, Tenant},
 };
@@ -18,12 +21,12 @@ use crate::{
     error::{Code, Error, Faults, Result},
     fields::{check_optional_text, check_text, read_email},
     sessions::{self, Attempt, Origin, Tokens},
+    webhooks,
 };
 
 const SLUG_LENGTH_MAX: usize = 48;
 const SLUG_SUFFIX_LENGTH: usize = 6;
 const SLUG_ATTEMPTS_MAX: usize = 5;
-const WEBHOOK_SECRET_LENGTH: usize = 32;
 
 /// Who registers.
 #[derive(Debug)]
@@ -40,7 +43,7 @@ pub struct RegisterTenant {
     pub last_name: String,
     /// The tenant's own domain.
     pub domain: Option<String>,
-    /// Where webhooks go.
+    /// Where webhooks of both modes go at first.
     pub webhook_url: Option<String>,
 }
 
@@ -66,7 +69,7 @@ pub struct RegisteredTenant {
 struct NewTenant {
     tenant: Tenant,
     owner: Member,
-    webhook_secret: SecretString,
+    webhook_secret: SigningSecret,
     origin: Origin,
 }
 
@@ -87,15 +90,13 @@ pub async fn register(app: &App, input: RegisterTenant, origin: Origin) -> Resul
     if let Some(domain) = &input.domain {
         check_text(&mut faults, "/domain", domain);
     }
-    if let Some(webhook_url) = &input.webhook_url {
-        check_webhook_url(&mut faults, webhook_url);
-    }
+    // It is told of live mode too.
+    let webhook_url =
+        input.webhook_url.map(|url| webhooks::read_url(app, &mut faults, "/webhook_url", &url, true));
     faults.check()?;
     // Slow, and therefore before the transaction.
     let password_hash = app.password_hashing.hash(app.random.as_ref(), input.password).await?;
     let id = TenantId::from_uuid(app.ids.next());
-    let webhook_secret =
-        format!("whsec_{}", api_key::random_text(app.random.as_ref(), WEBHOOK_SECRET_LENGTH));
     let tenant = Tenant {
         id,
         slug: free_slug(app, &input.company_name).await?,
@@ -108,12 +109,7 @@ pub async fn register(app: &App, input: RegisterTenant, origin: Origin) -> Resul
         stripe_connect_account_id: None,
         stripe_connect_status: "pending".to_owned(),
         branding: serde_json::json!({}),
-        webhook_url: input.webhook_url,
-        webhook_secret_sealed: app.keyring.seal(
-            app.random.as_ref(),
-            &["tenants", &id.to_string(), "webhook_secret"],
-            &webhook_secret,
-        ),
+        webhook_url,
         invoice_prefix: "INV".to_owned(),
         created_at: now,
         updated_at: now,
@@ -130,7 +126,8 @@ pub async fn register(app: &App, input: RegisterTenant, origin: Origin) -> Resul
         created_at: now,
         updated_at: now,
     };
-    let new = NewTenant { tenant, owner, webhook_secret: webhook_secret.into(), origin };
+    let webhook_secret = SigningSecret::generate(app.random.as_ref());
+    let new = NewTenant { tenant, owner, webhook_secret, origin };
     store_under_free_slug(app, new, now).await
 }
 
@@ -156,18 +153,6 @@ async fn store_under_free_slug(app: &App, mut new: NewTenant, now: Timestamp) ->
     store(app, new, now).await
 }
 
-fn check_webhook_url(faults: &mut Faults, text: &str) {
-    let valid = url::Url::parse(text).is_ok_and(|url| {
-        matches!(url.scheme(), "https" | "http")
-            && url.has_host()
-            && url.username().is_empty()
-            && url.password().is_none()
-    });
-    if !valid {
-        faults.add("/webhook_url", "invalid_url", "must be an https address without user name and password");
-    }
-}
-
 async fn store(app: &App, new: NewTenant, now: Timestamp) -> Result<RegisteredTenant> {
     let NewTenant { tenant, owner, webhook_secret, origin } = new;
     let scope = Scope { tenant: tenant.id, livemode: false };
@@ -187,11 +172,24 @@ async fn store(app: &App, new: NewTenant, now: Timestamp) -> Result<RegisteredTe
     sessions::note_success(&mut tx, &attempt.strangers(), &attempt, now).await?;
     let cx = sessions::cx_of(app, scope, signed_in, &origin, now);
     audit::record(&cx, &mut tx, registered(&tenant, &owner)).await?;
-    let (test, _) = api_keys::insert_pair(&cx, &mut tx).await?;
+    let test = prepare_mode(&cx, &mut tx, &tenant, &webhook_secret).await?;
     tx.switch_mode(true).await?;
-    let (live, _) = api_keys::insert_pair(&Cx { scope: tx.scope(), ..cx }, &mut tx).await?;
+    let live = prepare_mode(&Cx { scope: tx.scope(), ..cx }, &mut tx, &tenant, &webhook_secret).await?;
     tx.commit().await?;
+    let webhook_secret = webhook_secret.reveal();
     Ok(RegisteredTenant { tenant, owner, live, test, webhook_secret, tokens })
+}
+
+/// The keys and the default endpoint of webhooks that a tenant has in each mode.
+async fn prepare_mode(
+    cx: &Cx,
+    tx: &mut TenantTx,
+    tenant: &Tenant,
+    webhook_secret: &SigningSecret,
+) -> Result<KeyPair> {
+    webhooks::create_default(cx, tx, tenant.webhook_url.clone(), webhook_secret).await?;
+    let (keys, _) = api_keys::insert_pair(cx, tx).await?;
+    Ok(keys)
 }
 
 fn registered(tenant: &Tenant, owner: &Member) -> Audited {

@@ -130,6 +130,10 @@ ids! {
     CorrectionSessionId = "cors";
     /// Names an outbox event.
     OutboxEventId = "evt";
+    /// An address that a tenant is told at.
+    WebhookEndpointId = "whe";
+    /// Names an event on its way to an endpoint.
+    WebhookDeliveryId = "dlv";
     /// Names a request, for logs and error answers.
     RequestId = "req";
 }

@@ -52,6 +52,7 @@ mod prices;
 pub mod refunds;
 pub mod sessions;
 pub mod sign_in_attempts;
+pub mod stripe_connect_states;
 pub mod subscriptions;
 pub mod tax_rates;
 pub mod tenant_profiles;
@@ -63,6 +64,9 @@ pub mod usage_folds;
 pub mod wallet_books;
 pub mod wallet_top_ups;
 pub mod wallets;
+pub mod webhook_deliveries;
+pub mod webhook_endpoints;
+pub mod webhook_log;
 
 pub use error::DbError;
 pub use migrate::{MIGRATIONS, MigrateError, migrate};

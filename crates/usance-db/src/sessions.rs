@@ -178,6 +178,20 @@ pub async fn find_active_member(
     Ok(row.map(|row| ActiveMember { role: row.role, access_used: row.access_used }))
 }
 
+/// Whether a session was not revoked.
+pub async fn is_open(tx: &mut TenantTx, session: SessionId) -> Result<bool, DbError> {
+    let (tenant, _) = tx.keys();
+    let found = sqlx::query!(
+        "-- sessions::is_open
+        SELECT id FROM member_sessions WHERE tenant_id = $1 AND id = $2 AND revoked_at IS NULL",
+        tenant,
+        session.uuid(),
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(found.is_some())
+}
+
 /// Notes that the access token of a refresh token was used, so that nobody takes its answer for lost. Returns `false` if
 /// another token took its place meanwhile.
 pub async fn note_access(tx: &mut TenantTx, token: Uuid, now: Timestamp) -> Result<bool, DbError> {

@@ -34,10 +34,8 @@ pub struct Tenant {
     pub stripe_connect_status: String,
     /// Colours and logo.
     pub branding: Value,
-    /// Where webhooks go.
+    /// Address of the default endpoint of webhooks in the mode of the transaction.
     pub webhook_url: Option<String>,
-    /// Encrypted signing secret of the webhooks.
-    pub webhook_secret_sealed: Vec<u8>,
     /// What invoice numbers begin with.
     pub invoice_prefix: String,
     /// UTC.
@@ -59,7 +57,6 @@ struct Row {
     stripe_connect_status: String,
     branding: Value,
     webhook_url: Option<String>,
-    webhook_secret_sealed: Vec<u8>,
     invoice_prefix: String,
     created_at: jiff_sqlx::Timestamp,
     updated_at: jiff_sqlx::Timestamp,
@@ -80,7 +77,6 @@ impl From<Row> for Tenant {
             stripe_connect_status: row.stripe_connect_status,
             branding: row.branding,
             webhook_url: row.webhook_url,
-            webhook_secret_sealed: row.webhook_secret_sealed,
             invoice_prefix: row.invoice_prefix,
             created_at: row.created_at.to_jiff(),
             updated_at: row.updated_at.to_jiff(),
@@ -88,19 +84,17 @@ impl From<Row> for Tenant {
     }
 }
 
-/// Adds a tenant. Conflicts: `tenants_email_key`, `tenants_slug_key`.
+/// Adds a tenant without endpoints of webhooks. Conflicts: `tenants_email_key`, `tenants_slug_key`.
 pub async fn insert(tx: &mut TenantTx, tenant: &Tenant) -> Result<(), DbError> {
     sqlx::query!(
         "-- tenants::insert
-        INSERT INTO tenants (tenant_id, company_name, slug, email, domain, webhook_url, webhook_secret_sealed, created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)",
+        INSERT INTO tenants (tenant_id, company_name, slug, email, domain, created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $6)",
         tenant.id.uuid(),
         tenant.company_name,
         tenant.slug,
         tenant.email,
         tenant.domain,
-        tenant.webhook_url,
-        tenant.webhook_secret_sealed,
         tenant.created_at.to_sqlx(),
     )
     .execute(tx.connection())
@@ -110,16 +104,19 @@ pub async fn insert(tx: &mut TenantTx, tenant: &Tenant) -> Result<(), DbError> {
 
 /// Finds the transaction's own tenant.
 pub async fn find(tx: &mut TenantTx) -> Result<Option<Tenant>, DbError> {
-    let (tenant, _) = tx.keys();
+    let (tenant, livemode) = tx.keys();
     let row = sqlx::query_as!(
         Row,
-        "-- tenants::find
-        SELECT tenant_id, company_name, slug, email, domain, is_active, subscription_tier, platform_fee_percentage,
-            stripe_connect_account_id, stripe_connect_status, branding, webhook_url, webhook_secret_sealed, invoice_prefix,
-            created_at, updated_at
-        FROM tenants
-        WHERE tenant_id = $1",
+        r#"-- tenants::find
+        SELECT t.tenant_id, company_name, slug, email, domain, is_active, subscription_tier, platform_fee_percentage,
+            stripe_connect_account_id, stripe_connect_status, branding, e.url AS "webhook_url?", invoice_prefix, t.created_at,
+            t.updated_at
+        FROM tenants t
+        LEFT JOIN webhook_endpoints e
+            ON e.tenant_id = t.tenant_id AND e.livemode = $2 AND e.is_default AND e.deleted_at IS NULL
+        WHERE t.tenant_id = $1"#,
         tenant,
+        livemode,
     )
     .fetch_optional(tx.connection())
     .await?;
@@ -169,6 +166,43 @@ pub async fn lock(tx: &mut TenantTx) -> Result<(), DbError> {
         tenant
     )
     .fetch_optional(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Finds the tenant that a Stripe account is connected to.
+pub async fn find_id_by_stripe_account(
+    tx: &mut SystemTx,
+    account_id: &str,
+) -> Result<Option<TenantId>, DbError> {
+    let row = sqlx::query!(
+        "-- tenants::find_id_by_stripe_account\nSELECT tenant_id FROM tenants WHERE stripe_connect_account_id = $1",
+        account_id
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(row.map(|row| TenantId::from_uuid(row.tenant_id)))
+}
+
+/// Sets the connected Stripe account of the transaction's own tenant, or none, and how far the connection is. Conflict:
+/// `tenants_stripe_connect_account_id_key`.
+pub async fn set_stripe_account(
+    tx: &mut TenantTx,
+    account_id: Option<&str>,
+    status: &str,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    let (tenant, _) = tx.keys();
+    sqlx::query!(
+        "-- tenants::set_stripe_account
+        UPDATE tenants SET stripe_connect_account_id = $2, stripe_connect_status = $3, updated_at = $4
+        WHERE tenant_id = $1",
+        tenant,
+        account_id,
+        status,
+        now.to_sqlx(),
+    )
+    .execute(tx.connection())
     .await?;
     Ok(())
 }

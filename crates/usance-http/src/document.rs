@@ -3,7 +3,7 @@
 use serde_json::Value;
 use utoipa::openapi::{
     Content, OpenApi, RefOr, Required, Response, Schema,
-    path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem},
+    path::{HttpMethod, Operation, Parameter, ParameterBuilder, ParameterIn, PathItem},
     schema::{ObjectBuilder, Type},
     security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
 };
@@ -76,8 +76,9 @@ const QUERY_WORDS: [(&str, &[&str]); 3] = [
     ("reason", &["unknown_meter", "unknown_customer", "no_subscription", "invalid_value"]),
 ];
 
-/// Routes whose requests are identified by the ids in them, or of which nothing may be kept because they carry secrets.
-const TAKE_NO_KEY: [&str; 9] = [
+/// Routes whose POST requests are identified by the ids in them, that may be repeated, or of which nothing may be kept because they
+/// carry secrets.
+const TAKE_NO_KEY: [&str; 15] = [
     "/api/v1/events",
     "/api/v1/api-keys",
     "/api/v1/members/invitations",
@@ -87,6 +88,12 @@ const TAKE_NO_KEY: [&str; 9] = [
     "/api/v1/auth/tenants/token/refresh",
     "/api/v1/auth/tenants/change-password",
     "/api/v1/auth/tenants/api-keys/regenerate",
+    "/api/v1/auth/tenants/stripe/connect",
+    "/api/v1/auth/tenants/webhooks/config",
+    "/api/v1/auth/tenants/webhooks/test",
+    "/api/v1/webhook-endpoints",
+    "/api/v1/webhook-endpoints/{id}/rotate-secret",
+    "/api/v1/webhook-endpoints/{id}/test",
 ];
 
 /// Completes the collected document.
@@ -104,18 +111,26 @@ pub(crate) fn complete(openapi: &mut OpenApi) {
         }
     }
     for (path, item) in &mut openapi.paths.paths {
-        let takes_key = !TAKE_NO_KEY.contains(&path.as_str());
-        for (mutates, operation) in operations(item) {
-            complete_operation(operation, path.starts_with("/api/v1"), mutates && takes_key);
+        let has_keyless_post = TAKE_NO_KEY.contains(&path.as_str());
+        for (method, operation) in operations(item) {
+            let is_keyless = matches!(method, HttpMethod::Post) && has_keyless_post;
+            let takes_key = !matches!(method, HttpMethod::Get) && !is_keyless;
+            complete_operation(operation, path.starts_with("/api/v1"), takes_key);
         }
     }
 }
 
 /// The operations of a path, and whether each changes something.
-fn operations(item: &mut PathItem) -> impl Iterator<Item = (bool, &mut Operation)> {
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (HttpMethod, &mut Operation)> {
     let PathItem { get, post, put, patch, delete, .. } = item;
-    let all = [(false, get), (true, post), (true, put), (true, patch), (true, delete)];
-    all.into_iter().filter_map(|(mutates, operation)| Some((mutates, operation.as_mut()?)))
+    let all = [
+        (HttpMethod::Get, get),
+        (HttpMethod::Post, post),
+        (HttpMethod::Put, put),
+        (HttpMethod::Patch, patch),
+        (HttpMethod::Delete, delete),
+    ];
+    all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
 fn complete_operation(operation: &mut Operation, is_api: bool, takes_key: bool) {

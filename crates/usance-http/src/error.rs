@@ -62,10 +62,17 @@ fn problem_type(code: Code) -> String {
 
 fn status(code: Code) -> StatusCode {
     match code {
-        Code::MalformedJson => StatusCode::BAD_REQUEST,
+        Code::MalformedJson
+        | Code::StripeAlreadyConnected
+        | Code::StripeNotConnected
+        | Code::StripeConnectDenied
+        | Code::StripeConnectExpired => StatusCode::BAD_REQUEST,
         Code::Unauthorized | Code::InvalidCredentials | Code::TokenNotValid => StatusCode::UNAUTHORIZED,
         Code::PaymentDeclined | Code::DebtLimitExceeded => StatusCode::PAYMENT_REQUIRED,
-        Code::Forbidden | Code::SubscriptionInactive | Code::FeatureNotIncluded => StatusCode::FORBIDDEN,
+        Code::Forbidden
+        | Code::SubscriptionInactive
+        | Code::FeatureNotIncluded
+        | Code::StripeStateInvalid => StatusCode::FORBIDDEN,
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::EmailTaken
@@ -103,7 +110,11 @@ fn status(code: Code) -> StatusCode {
         | Code::HoldNotOpen
         | Code::MemberExists
         | Code::InvitationExists
-        | Code::LastOwner => StatusCode::CONFLICT,
+        | Code::LastOwner
+        | Code::WebhookEndpointState
+        | Code::StripeAccountInUse => StatusCode::CONFLICT,
+        Code::WebhookTimeout => StatusCode::REQUEST_TIMEOUT,
+        Code::WebhookUnreachable => StatusCode::BAD_GATEWAY,
         Code::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Code::InvalidField
@@ -114,8 +125,10 @@ fn status(code: Code) -> StatusCode {
         | Code::TestClockBackwards
         | Code::TestClockTooFar => StatusCode::UNPROCESSABLE_ENTITY,
         Code::TooManyRequests | Code::RateLimitExceeded => StatusCode::TOO_MANY_REQUESTS,
-        Code::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
-        Code::Timeout | Code::Unavailable | Code::PdfNotBuilt => StatusCode::SERVICE_UNAVAILABLE,
+        Code::InternalError | Code::StripeError => StatusCode::INTERNAL_SERVER_ERROR,
+        Code::Timeout | Code::Unavailable | Code::PdfNotBuilt | Code::StripeNotConfigured => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
     }
 }
 

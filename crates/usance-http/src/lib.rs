@@ -60,6 +60,8 @@ struct Description;
 fn routes() -> OpenApiRouter<HttpState> {
     let api = OpenApiRouter::new()
         .merge(access())
+        .merge(webhooks())
+        .merge(stripe_connect())
         .routes(routes!(api::test_clock::get_test_clock, api::test_clock::set_test_clock))
         .routes(routes!(api::test_clock::advance_test_clock))
         .routes(routes!(api::meters::create_meter, api::meters::list_meters))
@@ -144,6 +146,45 @@ fn access() -> OpenApiRouter<HttpState> {
         .routes(routes!(api::members::accept_invitation))
         .routes(routes!(api::audit::list_audit))
         .routes(routes!(api::audit::list_audit_log))
+}
+
+/// Who is told of what happens.
+fn webhooks() -> OpenApiRouter<HttpState> {
+    OpenApiRouter::new()
+        .routes(routes!(
+            api::tenants::webhooks::get_webhook_config,
+            api::tenants::webhooks::configure_webhook,
+            api::tenants::webhooks::remove_webhook_config
+        ))
+        .routes(routes!(api::tenants::webhooks::test_webhook))
+        .routes(routes!(
+            api::webhook_endpoints::create_webhook_endpoint,
+            api::webhook_endpoints::list_webhook_endpoints
+        ))
+        .routes(routes!(
+            api::webhook_endpoints::get_webhook_endpoint,
+            api::webhook_endpoints::update_webhook_endpoint,
+            api::webhook_endpoints::delete_webhook_endpoint
+        ))
+        .routes(routes!(api::webhook_endpoints::rotate_webhook_secret))
+        .routes(routes!(api::webhook_endpoints::send_test_webhook))
+        .routes(routes!(api::webhook_endpoints::replay_webhook_events))
+        .routes(routes!(api::webhook_endpoints::list_webhook_event_types))
+        .routes(routes!(api::deliveries::list_deliveries))
+        .routes(routes!(api::deliveries::get_delivery))
+        .routes(routes!(api::deliveries::replay_delivery))
+}
+
+/// Whose account at Stripe takes a tenant's money.
+fn stripe_connect() -> OpenApiRouter<HttpState> {
+    OpenApiRouter::new()
+        .routes(routes!(api::tenants::stripe::connect_stripe))
+        .routes(routes!(api::tenants::stripe::return_from_stripe))
+        .routes(routes!(api::tenants::stripe::get_stripe_status))
+        .routes(routes!(
+            api::tenants::stripe::disconnect_stripe,
+            api::tenants::stripe::post_disconnect_stripe
+        ))
 }
 
 /// What is said about events afterwards.

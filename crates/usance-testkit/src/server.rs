@@ -43,6 +43,11 @@ impl TestServer {
         Self::start_at(database.clone(), None, |_| {}).await
     }
 
+    /// Starts another server with changed settings on a database that has one.
+    pub async fn start_with_on(database: &TestDatabase, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::start_at(database.clone(), None, change).await
+    }
+
     /// Starts a server on a database, whose wall clock the test moves.
     pub async fn start_by(
         clock: &MovableClock,

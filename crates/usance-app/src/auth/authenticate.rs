@@ -180,9 +180,11 @@ async fn find_member(
         }
         tx.commit().await?;
     }
-    let Some(role) = Role::parse(&found.role) else {
-        return Err(Error::Internal("a stored role is unknown"));
-    };
-    let member = SignedInMember { id: claims.member, role, session: claims.session };
+    let member = SignedInMember { id: claims.member, role: role_of(&found.role)?, session: claims.session };
     Ok(Some(Identity { caller: Caller::Member(member), scope }))
+}
+
+/// Reads a stored role.
+pub(crate) fn role_of(word: &str) -> Result<Role> {
+    Role::parse(word).ok_or(Error::Internal("a stored role is unknown"))
 }

@@ -5,5 +5,7 @@ pub mod api_key;
 mod authenticate;
 pub mod keyring;
 pub mod password;
+pub(crate) mod tenant_token;
 
+pub(crate) use authenticate::role_of;
 pub use authenticate::{Caller, Credential, Identity, KeyCache, SignedInMember, authenticate};

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use usance_core::{
-    ids::{CreditBalanceEntryId, CustomerId, DiscountId, InvoiceId, LineItemId, OutboxEventId},
+    ids::{CreditBalanceEntryId, CustomerId, DiscountId, InvoiceId, LineItemId},
     invoice::{
         InvoiceTerms, InvoiceTotals, LineTotal, TaxBehavior,
         state::{InvoiceCommand, InvoiceStatus, transition},
@@ -20,7 +20,7 @@ use usance_db::{
     due_work, invoices,
     invoices::Invoice,
     line_items::{self, LineItem},
-    outbox, payment_methods,
+    payment_methods,
     tenant_profiles::{self, TenantProfile},
 };
 
@@ -29,6 +29,7 @@ use crate::{
     billing::parties::parties,
     error::{Code, Error, Result},
     ledger,
+    outbox::announce_many,
     tax::{self, CustomerTax},
     work,
 };
@@ -403,17 +404,4 @@ pub(crate) fn reference(invoice: &Invoice) -> Value {
         "customer": invoice.customer_id,
         "total": { "amount_minor": invoice.total_minor, "currency": invoice.currency },
     })
-}
-
-/// Writes outbox events.
-pub(crate) async fn announce_many(
-    cx: &Cx,
-    tx: &mut TenantTx,
-    events: Vec<(&'static str, Value)>,
-) -> Result<()> {
-    let events: Vec<_> = events
-        .into_iter()
-        .map(|(event_type, data)| (OutboxEventId::from_uuid(cx.app.ids.next()), event_type, data))
-        .collect();
-    Ok(outbox::insert_many(tx, &events, cx.now).await?)
 }

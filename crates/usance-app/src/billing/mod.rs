@@ -36,7 +36,7 @@ use usance_db::{
 };
 
 pub(crate) use draft::{Draft, LineDraft};
-pub(crate) use issue::{announce_many, apply, finalize_draft, issue_many, reference, restore_discounts};
+pub(crate) use issue::{apply, finalize_draft, issue_many, reference, restore_discounts};
 pub(crate) use late::{adjust, bill_late_usage};
 pub(crate) use lines::step_json;
 pub(crate) use live::usage_so_far;

@@ -15,7 +15,7 @@ use super::{Sources, error::SettingsError};
 pub const DEFAULTS: &str = include_str!("default.toml");
 
 /// Every key of a settings file.
-pub(super) const KEYS: [&str; 30] = [
+pub(super) const KEYS: [&str; 38] = [
     "listen",
     "data_dir",
     "database_url",
@@ -24,6 +24,8 @@ pub(super) const KEYS: [&str; 30] = [
     "secret_key",
     "secret_key_file",
     "public_url",
+    "allowed_networks",
+    "nameserver",
     "role",
     "log",
     "log_format",
@@ -46,6 +48,12 @@ pub(super) const KEYS: [&str; 30] = [
     "rate_limit_key_per_minute",
     "rate_limit_loopback",
     "trusted_proxies",
+    "stripe_secret_key",
+    "stripe_secret_key_file",
+    "stripe_connect_client_id",
+    "stripe_connect_style",
+    "stripe_api_base",
+    "stripe_connect_base",
 ];
 
 /// The merged settings. The origin of a value is the place to name in an error; a default has none.
@@ -132,10 +140,14 @@ impl Layers {
     }
 }
 
+/// Keys whose variables have the names by which other programs know them, and the twins of those that are secret.
+const OF_OTHER_PROGRAMS: [&str; 4] =
+    ["database_url", "redis_url", "stripe_secret_key", "stripe_connect_client_id"];
+
 /// The environment variable of a key.
 pub(super) fn variable(key: &str) -> String {
     let name = key.to_uppercase();
-    if name.starts_with("DATABASE_URL") || name.starts_with("REDIS_URL") {
+    if OF_OTHER_PROGRAMS.contains(&key.strip_suffix("_file").unwrap_or(key)) {
         name
     } else {
         format!("USANCE_{name}")

@@ -3,8 +3,10 @@
 //! `default.toml` beside this file describes every key. No other module looks into the environment.
 
 mod error;
+mod guard;
 mod layers;
 mod rate_limits;
+mod stripe;
 
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
@@ -19,6 +21,8 @@ use crate::{
     auth::keyring::Keyring,
     ingest::{IngestSettings, REQUEST_BYTES_MAX},
     rate_limits::RateLimitSettings,
+    stripe::StripeSettings,
+    webhooks::GuardSettings,
 };
 use layers::Layers;
 
@@ -97,6 +101,10 @@ pub struct Settings {
     pub redis_url: Option<SecretString>,
     /// How many requests are let in.
     pub rate_limits: RateLimitSettings,
+    /// Where webhooks may lead.
+    pub guard: GuardSettings,
+    /// How Stripe is spoken with.
+    pub stripe: StripeSettings,
 }
 
 impl Settings {
@@ -170,6 +178,8 @@ impl Settings {
                 .map(|days: i64| SignedDuration::from_hours(24 * days))?,
             redis_url: rate_limits::read_redis_url(&layers)?,
             rate_limits: rate_limits::read(&layers)?,
+            guard: guard::read(&layers)?,
+            stripe: stripe::read(&layers)?,
         })
     }
 

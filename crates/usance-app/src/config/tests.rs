@@ -7,6 +7,7 @@ use super::{
     LogFormat, Role, Settings, SettingsError, Sources,
     layers::{DEFAULTS, KEYS, variable},
 };
+use crate::stripe::ConnectStyle;
 
 const SECRET_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
@@ -76,6 +77,10 @@ fn without_any_source_the_defaults_apply() {
     assert_eq!(settings.workers, 2);
     assert_eq!(settings.access_token_lifetime, SignedDuration::from_mins(60));
     assert_eq!(settings.session_lifetime, SignedDuration::from_hours(7 * 24));
+    assert!(settings.stripe.secret_key.is_none() && settings.stripe.connect_client_id.is_none());
+    assert_eq!(settings.stripe.connect_style, ConnectStyle::Express);
+    assert_eq!(settings.stripe.api_base, "https://api.stripe.com");
+    assert_eq!(settings.stripe.connect_base, "https://connect.stripe.com");
 }
 
 #[test]
@@ -266,4 +271,47 @@ fn the_public_address_is_one_of_the_web_and_loses_its_slash() {
             "{refused}"
         );
     }
+}
+
+#[test]
+fn stripe_is_configured_by_the_variables_that_other_programs_know() {
+    // given
+    let file = Scratch::new("stripe", "sk_test_hunter2\n");
+    let variables = [
+        ("STRIPE_SECRET_KEY_FILE", file.text()),
+        ("STRIPE_CONNECT_CLIENT_ID", "ca_1"),
+        ("USANCE_STRIPE_CONNECT_STYLE", "account_links"),
+        ("USANCE_STRIPE_API_BASE", "http://127.0.0.1:12111/"),
+        ("USANCE_STRIPE_CONNECT_BASE", "http://localhost:12111"),
+    ];
+
+    // when
+    let settings = load(&[], None, &variables).unwrap();
+
+    // then
+    assert_eq!(settings.stripe.secret_key.as_ref().unwrap().expose_secret(), "sk_test_hunter2");
+    assert_eq!(settings.stripe.connect_client_id.as_deref(), Some("ca_1"));
+    assert_eq!(settings.stripe.connect_style, ConnectStyle::AccountLinks);
+    assert_eq!(settings.stripe.api_base, "http://127.0.0.1:12111");
+    assert!(!format!("{settings:?}").contains("hunter2"));
+}
+
+#[test]
+fn the_key_of_stripe_goes_to_nobody_else_in_the_clear() {
+    for refused in [
+        "http://api.stripe.com",
+        "http://10.0.0.1",
+        "http://localhost.example.com",
+        "ftp://localhost",
+        "https://x@api.stripe.com",
+        "https://api.stripe.com?x",
+        "api.stripe.com",
+    ] {
+        let message = refusal(&[], None, &[("USANCE_STRIPE_API_BASE", refused)]);
+        assert!(message.starts_with("USANCE_STRIPE_API_BASE must be"), "{refused}: {message}");
+    }
+    let message = refusal(&[], None, &[("STRIPE_SECRET_KEY", "pk_test_hunter2")]);
+    assert_eq!(message, "STRIPE_SECRET_KEY must be a key that begins with sk_ or rk_");
+    let message = refusal(&[], None, &[("STRIPE_CONNECT_CLIENT_ID", "acct_1")]);
+    assert_eq!(message, "STRIPE_CONNECT_CLIENT_ID must be an id that begins with ca_");
 }

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use super::Submission;
 
 /// Requests that wait, in the order in which they came.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Line {
     waiting: Mutex<Waiting>,
     /// Tells the writer that takes next that there is what it waits for.
@@ -45,10 +45,6 @@ impl Waiting {
 }
 
 impl Line {
-    pub(super) fn new() -> Self {
-        Self { waiting: Mutex::default(), enough: Notify::new() }
-    }
-
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -135,7 +131,7 @@ mod tests {
     }
 
     fn line_of(requests: &[usize]) -> Line {
-        let line = Line::new();
+        let line = Line::default();
         for events in requests {
             assert!(line.join(request(*events).0));
         }
@@ -182,7 +178,7 @@ mod tests {
 
     #[test]
     fn who_waits_in_an_abandoned_line_is_told() {
-        let line = Line::new();
+        let line = Line::default();
         let (submission, mut answer) = request(1);
         assert!(line.join(submission));
         line.abandon();

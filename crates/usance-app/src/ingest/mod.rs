@@ -230,7 +230,7 @@ impl Ingest {
     /// Makes a queue.
     pub fn new(settings: IngestSettings) -> (Self, Queue) {
         // Every submission holds room, so that the line is bounded by the semaphore.
-        let line = Arc::new(Line::new());
+        let line = Arc::<Line>::default();
         let room = settings.queue_bytes.div_ceil(PERMIT_BYTES).min(Semaphore::MAX_PERMITS);
         let ingest = Self {
             line: Arc::clone(&line),

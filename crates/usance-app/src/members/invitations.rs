@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use usance_core::{
     access::Role,
-    ids::{InvitationId, MemberId, TenantId},
+    ids::{InvitationId, MemberId},
 };
 use usance_db::{
     Scope, TenantTx,
@@ -14,11 +14,11 @@ use usance_db::{
     tenants::{self, Tenant},
 };
 
-use super::staff::{read_role, require_rank, role_of};
+use super::staff::{active_role, own_role, read_role, require_rank};
 use crate::{
     App, Cx, api_keys,
     audit::{self, Audited},
-    auth::{api_key::random_text, keyring::sha256, password},
+    auth::{keyring::sha256, password, role_of, tenant_token},
     error::{Code, Error, Faults, Result},
     fields::{check_optional_text, read_email},
     sessions::{self, Attempt, Origin, SignedIn, note_success, signed_in},
@@ -27,7 +27,6 @@ use crate::{
 /// How long an invitation can be accepted.
 const LIFETIME: SignedDuration = SignedDuration::from_hours(7 * 24);
 const TOKEN_PREFIX: &str = "inv";
-const TOKEN_LENGTH: usize = 43;
 
 /// Who accepts an invitation.
 #[derive(Debug)]
@@ -47,9 +46,8 @@ pub async fn invite(cx: &Cx, email: &str, role: &str) -> Result<(Invitation, Sec
     let mut faults = Faults::default();
     let email = read_email(&mut faults, "/email", email);
     faults.check()?;
-    let role = read_role(cx, role)?;
-    let random = random_text(cx.app.random.as_ref(), TOKEN_LENGTH);
-    let token = SecretString::from(format!("{TOKEN_PREFIX}_{}_{random}", cx.scope.tenant));
+    let role = read_role(signed_in(cx)?.role, role)?;
+    let token = tenant_token::generate(cx.app.random.as_ref(), TOKEN_PREFIX, cx.scope.tenant);
     let invitation = Invitation {
         id: InvitationId::from_uuid(cx.app.ids.next()),
         email,
@@ -90,9 +88,11 @@ async fn record(cx: &Cx, tx: &mut TenantTx, action: &'static str, invitation: &I
 /// Takes an invitation back, to no greater role than the caller's; one that was taken back stays as it is.
 pub async fn revoke(cx: &Cx, tx: &mut TenantTx, id: &str) -> Result<()> {
     let id: InvitationId = id.parse().map_err(|_| Error::not_found("invitation"))?;
+    tenants::lock(tx).await?;
     let invitation = invitations::lock(tx, id).await?.filter(|it| it.accepted_at.is_none());
     let invitation = invitation.ok_or_else(|| Error::not_found("open invitation"))?;
-    require_rank(cx, role_of(&invitation.role)?)?;
+    let own = own_role(cx, tx).await?;
+    require_rank(own, Role::Admin.max(role_of(&invitation.role)?))?;
     if invitation.revoked_at.is_none() {
         invitations::revoke(tx, id, cx.now).await?;
         record(cx, tx, "member.invitation_revoked", &invitation).await?;
@@ -108,7 +108,7 @@ fn unknown() -> Error {
 /// maker may still do: that of a member who was deactivated, or has a lesser role by now, is none.
 pub async fn accept(app: &App, input: AcceptInvitation, origin: Origin) -> Result<SignedIn> {
     let now = app.now();
-    let tenant = tenant_of(input.token.expose_secret()).ok_or_else(unknown)?;
+    let tenant = tenant_token::tenant_of(TOKEN_PREFIX, &input.token).ok_or_else(unknown)?;
     let scope = Scope { tenant, livemode: false };
     let token_hash = sha256(input.token.expose_secret().as_bytes());
     let mut tx = app.db.tenant(scope).await?;
@@ -144,9 +144,8 @@ pub async fn accept(app: &App, input: AcceptInvitation, origin: Origin) -> Resul
 
 /// The maker is locked, so that it is not deactivated meanwhile.
 async fn may_still_invite(tx: &mut TenantTx, invitation: &Invitation) -> Result<bool> {
-    let role: Role = role_of(&invitation.role)?;
-    let Some(maker) = members::lock(tx, invitation.invited_by).await? else { return Ok(false) };
-    Ok(maker.is_active && role_of(&maker.role)? >= role)
+    let role = role_of(&invitation.role)?;
+    Ok(active_role(tx, invitation.invited_by).await?.is_some_and(|own| own >= role))
 }
 
 fn check(input: &AcceptInvitation, invitation: &Invitation, company: &Tenant) -> Result<()> {
@@ -177,11 +176,4 @@ fn new_member(
         created_at: now,
         updated_at: now,
     }
-}
-
-/// The tenant that a token names.
-fn tenant_of(token: &str) -> Option<TenantId> {
-    let (prefix, rest) = token.split_once('_')?;
-    let (tenant, _) = rest.rsplit_once('_')?;
-    if prefix == TOKEN_PREFIX { tenant.parse().ok() } else { None }
 }

@@ -4,35 +4,43 @@ mod invitations;
 mod staff;
 
 pub use invitations::{AcceptInvitation, accept, invite, revoke as revoke_invitation};
+pub(crate) use staff::active_role;
 pub use staff::{ChangeMember, change, list};
 
 use secrecy::SecretString;
 use serde_json::json;
 use usance_db::{
+    TenantTx,
     members::{self, Member},
     sessions::{self, RevokedReason},
     tenants::{self, Tenant},
 };
 
 use crate::{
-    Cx,
+    Cx, api_keys,
     audit::{self, Audited},
     auth::password,
     error::{Error, Faults, Result},
     sessions::{Attempt, count_attempt, note_success, signed_in},
 };
 
-/// The signed-in member and its tenant.
-pub async fn me(cx: &Cx) -> Result<(Member, Tenant)> {
+/// The signed-in member, its tenant, and the publishable key of the caller's mode unless it was revoked.
+pub async fn me(cx: &Cx) -> Result<(Member, Tenant, Option<String>)> {
     let mut tx = cx.begin().await?;
-    let member = members::find(&mut tx, signed_in(cx)?.id).await?;
-    let tenant = tenants::find(&mut tx).await?;
+    let (member, tenant) = own_rows(cx, &mut tx).await?;
+    Ok((member, tenant, api_keys::find_publishable(cx, &mut tx).await?))
+}
+
+async fn own_rows(cx: &Cx, tx: &mut TenantTx) -> Result<(Member, Tenant)> {
+    let member = members::find(tx, signed_in(cx)?.id).await?;
+    let tenant = tenants::find(tx).await?;
     member.zip(tenant).ok_or(Error::Internal("the caller's own rows are missing"))
 }
 
 /// Changes the caller's password. Every other session of the caller ends.
 pub async fn change_password(cx: &Cx, old: SecretString, new: SecretString) -> Result<()> {
-    let (member, tenant) = me(cx).await?;
+    let mut tx = cx.begin().await?;
+    let (member, tenant) = own_rows(cx, &mut tx).await?;
     let mut faults = Faults::default();
     let own_data =
         [member.email.as_str(), &member.first_name, &member.last_name, &tenant.company_name, &tenant.slug];
@@ -40,7 +48,6 @@ pub async fn change_password(cx: &Cx, old: SecretString, new: SecretString) -> R
     faults.check()?;
     // Whoever found an open session must not be able to guess the password with it.
     let attempt = Attempt::new(&cx.app, Some((tenant.id, member.id)), &member.email, cx.address);
-    let mut tx = cx.begin().await?;
     let source = count_attempt(&mut tx, &attempt, cx.now).await?;
     tx.commit().await?;
     if !cx.app.password_hashing.verify(old, Some(member.password_hash.clone())).await? {

@@ -12,6 +12,7 @@ use usance_db::{
 use crate::{
     Cx,
     audit::{self, Audited},
+    auth::role_of,
     error::{Code, Error, Result},
     sessions::signed_in,
 };
@@ -31,23 +32,30 @@ pub async fn list(cx: &Cx) -> Result<Vec<Member>> {
     Ok(members::list(&mut tx).await?)
 }
 
-/// Reads a role that the caller may give: none that is greater than its own.
-pub(super) fn read_role(cx: &Cx, word: &str) -> Result<Role> {
+/// Locks a member and reads the role that it has now; one that is not active has none.
+pub(crate) async fn active_role(tx: &mut TenantTx, id: MemberId) -> Result<Option<Role>> {
+    let member = members::lock(tx, id).await?.filter(|it| it.is_active);
+    member.map(|member| role_of(&member.role)).transpose()
+}
+
+/// The caller's role as it is now: it can have changed while the request arrived.
+pub(super) async fn own_role(cx: &Cx, tx: &mut TenantTx) -> Result<Role> {
+    let role = active_role(tx, signed_in(cx)?.id).await?;
+    role.ok_or_else(|| Error::refused(Code::Forbidden, "you are no active member any more"))
+}
+
+/// Reads a role that somebody may give: none that is greater than its own.
+pub(super) fn read_role(own: Role, word: &str) -> Result<Role> {
     let role = Role::parse(word).ok_or_else(|| {
         let words = Role::ALL.map(Role::as_str).join(", ");
         Error::field("/role", "unknown_word", format!("must be one of {words}"))
     })?;
-    require_rank(cx, role)?;
+    require_rank(own, role)?;
     Ok(role)
 }
 
-/// Reads a stored role.
-pub(super) fn role_of(word: &str) -> Result<Role> {
-    Role::parse(word).ok_or(Error::Internal("a stored role is unknown"))
-}
-
-pub(super) fn require_rank(cx: &Cx, role: Role) -> Result<()> {
-    if signed_in(cx)?.role < role {
+pub(super) fn require_rank(own: Role, role: Role) -> Result<()> {
+    if own < role {
         let detail = format!("this needs the role {} or a greater one", role.as_str());
         return Err(Error::refused(Code::Forbidden, detail));
     }
@@ -59,10 +67,12 @@ pub async fn change(cx: &Cx, tx: &mut TenantTx, id: &str, change: ChangeMember) 
     let id: MemberId = id.parse().map_err(|_| Error::not_found("member"))?;
     // Two owners must not take the role from each other at the same moment.
     tenants::lock(tx).await?;
+    let own = own_role(cx, tx).await?;
+    require_rank(own, Role::Admin)?;
     let member = members::lock(tx, id).await?.ok_or_else(|| Error::not_found("member"))?;
     let old_role = role_of(&member.role)?;
-    require_rank(cx, old_role)?;
-    let role = change.role.as_deref().map_or(Ok(old_role), |word| read_role(cx, word))?;
+    require_rank(own, old_role)?;
+    let role = change.role.as_deref().map_or(Ok(old_role), |word| read_role(own, word))?;
     let is_active = change.is_active.unwrap_or(member.is_active);
     let stays_owner = role == Role::Owner && is_active;
     if old_role == Role::Owner
@@ -74,6 +84,9 @@ pub async fn change(cx: &Cx, tx: &mut TenantTx, id: &str, change: ChangeMember) 
             Code::LastOwner,
             "a tenant keeps one active owner: make another one first",
         ));
+    }
+    if role == old_role && is_active == member.is_active {
+        return Ok(member);
     }
     members::set_access(tx, id, role.as_str(), is_active, cx.now).await?;
     if !is_active {

@@ -11,10 +11,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
-use usance_core::{
-    access::Role,
-    ids::{MemberId, RequestId, SessionId, TenantId},
-};
+use usance_core::ids::{MemberId, RequestId, SessionId};
 use usance_db::{
     Scope, TenantTx, members,
     members::Member,
@@ -27,13 +24,12 @@ use crate::{
     App, Cx, api_keys,
     audit::{self, Audited},
     auth::{
-        Caller, SignedInMember, access_token::AccessClaims, api_key::random_text, keyring::sha256, password,
+        Caller, SignedInMember, access_token::AccessClaims, keyring::sha256, password, role_of, tenant_token,
     },
     error::{Code, Error, Refusal, Result},
 };
 
 const REFRESH_TOKEN_PREFIX: &str = "rt";
-const REFRESH_TOKEN_LENGTH: usize = 43;
 const USER_AGENT_LENGTH_MAX: usize = 255;
 
 /// Where a request without a credential comes from.
@@ -152,7 +148,7 @@ pub(crate) async fn begin(
     origin: &Origin,
     now: Timestamp,
 ) -> Result<(Tokens, SignedInMember)> {
-    let role = Role::parse(&member.role).ok_or(Error::Internal("a stored role is unknown"))?;
+    let role = role_of(&member.role)?;
     let session = Session {
         id: SessionId::from_uuid(app.ids.next()),
         member: member.id,
@@ -181,7 +177,7 @@ async fn issue(
     now: Timestamp,
 ) -> Result<(Tokens, Uuid)> {
     let tenant = tx.scope().tenant;
-    let refresh = new_refresh_token(app, tenant);
+    let refresh = tenant_token::generate(app.random.as_ref(), REFRESH_TOKEN_PREFIX, tenant);
     let token = NewRefreshToken {
         id: app.ids.next(),
         session,
@@ -192,12 +188,6 @@ async fn issue(
     sessions::insert_token(tx, member, &token).await?;
     let access = app.access_tokens.issue(&AccessClaims { tenant, member, session, token: token.id }, now)?;
     Ok((Tokens { access: access.into(), refresh }, token.id))
-}
-
-/// `rt_`, the tenant's id, and 43 random characters: the tenant is not secret, and must be known before the token is found.
-fn new_refresh_token(app: &App, tenant: TenantId) -> SecretString {
-    let random = random_text(app.random.as_ref(), REFRESH_TOKEN_LENGTH);
-    format!("{REFRESH_TOKEN_PREFIX}_{tenant}_{random}").into()
 }
 
 /// The member behind a request; keys are none.

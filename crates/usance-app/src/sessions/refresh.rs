@@ -1,10 +1,7 @@
 //! Renewing a session by its refresh token.
 
 use secrecy::{ExposeSecret, SecretString};
-use usance_core::{
-    access::{RefreshDecision, Role, decide_refresh},
-    ids::TenantId,
-};
+use usance_core::access::{RefreshDecision, decide_refresh};
 use usance_db::{
     Scope, TenantTx, members,
     sessions::{self, LockedToken, RevokedReason},
@@ -13,7 +10,7 @@ use usance_db::{
 use super::{Origin, REFRESH_TOKEN_PREFIX, Tokens, cx_of, issue, of_member};
 use crate::{
     App, audit,
-    auth::{SignedInMember, keyring::sha256},
+    auth::{SignedInMember, keyring::sha256, role_of, tenant_token::tenant_of},
     error::{Code, Error, Result},
 };
 
@@ -25,7 +22,7 @@ fn not_valid() -> Error {
 /// have been lost (`usance_core::access::decide_refresh`).
 pub async fn refresh(app: &App, token: &SecretString, origin: Origin) -> Result<Tokens> {
     let now = app.now();
-    let tenant = tenant_of(token.expose_secret()).ok_or_else(not_valid)?;
+    let tenant = tenant_of(REFRESH_TOKEN_PREFIX, token).ok_or_else(not_valid)?;
     let scope = Scope { tenant, livemode: false };
     let mut tx = app.db.tenant(scope).await?;
     let token_hash = sha256(token.expose_secret().as_bytes());
@@ -58,19 +55,11 @@ pub async fn refresh(app: &App, token: &SecretString, origin: Origin) -> Result<
     }
 }
 
-/// The tenant that a refresh token names.
-fn tenant_of(token: &str) -> Option<TenantId> {
-    let (prefix, rest) = token.split_once('_')?;
-    let (tenant, _) = rest.rsplit_once('_')?;
-    if prefix == REFRESH_TOKEN_PREFIX { tenant.parse().ok() } else { None }
-}
-
 async fn end_family(app: &App, tx: &mut TenantTx, token: &LockedToken, origin: &Origin) -> Result<()> {
     let now = app.now();
     sessions::revoke(tx, token.member, token.session, RevokedReason::TokenReused, now).await?;
     let Some(member) = members::find(tx, token.member).await? else { return Ok(()) };
-    let role = Role::parse(&member.role).ok_or(Error::Internal("a stored role is unknown"))?;
-    let member = SignedInMember { id: member.id, role, session: token.session };
+    let member = SignedInMember { id: member.id, role: role_of(&member.role)?, session: token.session };
     // It is not known who presented the token: the entry has no actor.
     let cx = crate::Cx { caller: None, ..cx_of(app, tx.scope(), member, origin, now) };
     tracing::warn!(session.id = %token.session, "Ended session {}: a refresh token was used twice", token.session);

@@ -20,9 +20,10 @@ use uuid::Uuid;
 use super::state;
 use crate::{
     Cx,
-    billing::{Bill, CHECK_EVERY, Offers, announce_many, bill},
+    billing::{Bill, CHECK_EVERY, Offers, bill},
     entitlements,
     error::{Error, Result},
+    outbox::announce_many,
     work,
 };
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use usance_core::{
-    ids::{HoldId, OutboxEventId, WalletEntryId, WalletGrantId, WalletId},
+    ids::{HoldId, WalletEntryId, WalletGrantId, WalletId},
     ledger::{Account, AccountCode, Kind, Owner, Pending, Reason, Transfer, Unit},
     money::Currency,
     wallet::{Book, BookError, Grant, HoldStatus, LimitExceeded, Moved, UsageTotal},
@@ -15,7 +15,7 @@ use usance_core::{
 use usance_db::{
     TenantTx, due_work,
     holds::{self, Hold},
-    ledger, outbox,
+    ledger,
     wallet_books::{self, WalletAccount, WalletGrant, WalletOperation},
     wallets::{Wallet, WalletEntry},
 };
@@ -25,6 +25,7 @@ use super::{WalletNow, recharge};
 use crate::{
     Cx,
     error::{Error, Result},
+    outbox::announce_many,
     work,
 };
 
@@ -403,15 +404,7 @@ impl<'a> Books<'a> {
         wallet_books::update_progress(tx, &wallets, cx.now).await?;
         let sweeps: Vec<_> = self.sweeps.iter().map(|(id, at)| (id.uuid(), *at)).collect();
         due_work::schedule_earlier(tx, work::Kind::SweepWallet.as_str(), &sweeps).await?;
-        let ids = &cx.app.ids;
-        let events: Vec<_> = self
-            .events
-            .into_iter()
-            .map(|(event, data)| (OutboxEventId::from_uuid(ids.next()), event, data))
-            .collect();
-        if !events.is_empty() {
-            outbox::insert_many(tx, &events, cx.now).await?;
-        }
+        announce_many(cx, tx, self.events).await?;
         ledger::post(tx, self.transfers);
         Ok(is_due)
     }

@@ -13,11 +13,12 @@ pub enum Area {
     Payments,
     Wallets,
     Settings,
+    Webhooks,
 }
 
 impl Area {
     /// Every area.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Catalog,
         Self::Customers,
         Self::Subscriptions,
@@ -27,6 +28,7 @@ impl Area {
         Self::Payments,
         Self::Wallets,
         Self::Settings,
+        Self::Webhooks,
     ];
 
     /// The word before the colon.
@@ -41,6 +43,7 @@ impl Area {
             Self::Payments => "payments",
             Self::Wallets => "wallets",
             Self::Settings => "settings",
+            Self::Webhooks => "webhooks",
         }
     }
 }
@@ -121,6 +124,7 @@ const fn bit(area: Area, right: Right) -> u32 {
         Area::Payments => 6,
         Area::Wallets => 7,
         Area::Settings => 8,
+        Area::Webhooks => 9,
     };
     match right {
         Right::Read => 1 << (2 * place),

@@ -67,7 +67,8 @@ pub(crate) struct CreateApiKey {
     /// What it is for.
     name: String,
     /// `all`, or an area and a right: `catalog`, `customers`, `subscriptions`, `usage`, `entitlements`, `invoices`,
-    /// `payments`, `wallets` or `settings` with `:read` or `:write`. Writing includes reading.
+    /// `payments`, `wallets`, `settings` or `webhooks` with `:read` or `:write`. Writing includes reading, and `webhooks` what events
+    /// tell of all areas.
     scopes: Vec<String>,
     /// When it ends by itself.
     #[schema(value_type = Option<String>, format = DateTime)]

@@ -23,7 +23,7 @@ use crate::{
     api::event_corrections::status_word,
     error::ApiResult,
     extract::{
-        Authorized, BodyLimits, CustomerQuery, Query, read_body, require_plain, write_cursor,
+        Authorized, BodyLimits, CustomerQuery, Query, receive_body, require_plain, write_cursor,
         write_timed_cursor,
     },
     wire::{ListView, ProblemView},
@@ -166,7 +166,7 @@ pub(crate) async fn ingest_events(State(state): State<HttpState>, request: Reque
     let kind = body_kind(&parts.headers)?;
     let mut room = cx.app.ingest.open_room(announced_bytes(&parts.headers)?)?;
     let limits = BodyLimits::new(REQUEST_BYTES_MAX, state.settings.request_timeout);
-    let bytes = read_body(body, limits, |arrived| room.grow(arrived)).await?;
+    let bytes = receive_body(&state, &mut parts, body, limits, |arrived| room.grow(arrived)).await?;
     let parsed = cx.app.ingest.parse(kind, bytes, &mut room).await?;
     let receipts = cx.app.ingest.submit(cx.scope, parsed.events, room).await?;
     if parsed.single {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, header, request::Parts},
+    http::{Extensions, HeaderMap, header, request::Parts},
 };
 use secrecy::SecretString;
 use usance_app::{
@@ -46,13 +46,17 @@ impl FromRequestParts<HttpState> for Visitor {
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> ApiResult<Self> {
         let address: Option<IpAddr> = client_address(state, &parts.extensions, &parts.headers);
         let user_agent = parts.headers.get(header::USER_AGENT).map(|it| it.to_str().unwrap_or_default());
-        let request_id = parts.extensions.get::<RequestId>().copied();
         Ok(Self(Origin {
             address,
             user_agent: user_agent.unwrap_or_default().to_owned(),
-            request_id: request_id.unwrap_or_else(|| RequestId::from_uuid(state.app.ids.next())),
+            request_id: request_id(state, &parts.extensions),
         }))
     }
+}
+
+/// The id that the request was given.
+pub(crate) fn request_id(state: &HttpState, extensions: &Extensions) -> RequestId {
+    extensions.get().copied().unwrap_or_else(|| RequestId::from_uuid(state.app.ids.next()))
 }
 
 pub(crate) fn credential(headers: &HeaderMap) -> ApiResult<Credential> {

@@ -7,9 +7,9 @@ mod path;
 mod query;
 mod secret_body;
 
-pub(crate) use auth::{Authorized, Visitor, credential};
+pub(crate) use auth::{Authorized, Visitor, credential, request_id};
 pub(crate) use body::{
-    BodyLimits, ObjectOnly, Texts, change, objects, optional_object, optional_objects, read_body,
+    BodyLimits, ObjectOnly, Texts, change, objects, optional_object, optional_objects, receive_body,
     require_plain,
 };
 pub(crate) use mutation::{Mutation, NoBody};

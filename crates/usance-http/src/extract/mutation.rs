@@ -14,12 +14,12 @@ use usance_app::{
     error::{Code, Error, Result},
     idempotency::{Answer, at_least_once, once},
 };
-use usance_core::ids::RequestId;
+use usance_core::{hexadecimal, ids::RequestId};
 use usance_db::{TenantTx, idempotency::RequestKey};
 
 use super::{
     Authorized,
-    body::{BodyLimits, from_json, read_body, require_json},
+    body::{BodyLimits, from_json, receive_body, require_json},
 };
 use crate::{
     HttpState,
@@ -47,10 +47,10 @@ impl<T: DeserializeOwned> FromRequest<HttpState> for Mutation<T> {
 
     async fn from_request(request: Request, state: &HttpState) -> ApiResult<Self> {
         let (mut parts, body) = request.into_parts();
-        let Authorized(cx) = Authorized::from_request_parts(&mut parts, state).await?;
         let key = parts.headers.get("idempotency-key").map(read_key).transpose()?;
         let limits = BodyLimits::new(BODY_BYTES_MAX, state.settings.request_timeout);
-        let bytes = read_body(body, limits, |_| Ok(())).await?;
+        let bytes = receive_body(state, &mut parts, body, limits, |_| Ok(())).await?;
+        let Authorized(cx) = Authorized::from_request_parts(&mut parts, state).await?;
         let bytes = if bytes.iter().all(u8::is_ascii_whitespace) {
             b"{}".to_vec()
         } else {
@@ -67,9 +67,7 @@ impl<T: DeserializeOwned> FromRequest<HttpState> for Mutation<T> {
 }
 
 fn route_hash(method: &Method, path: &str) -> String {
-    let hash = digest(&SHA256, format!("{method} {path}").as_bytes());
-    let nibbles = hash.as_ref().iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
-    nibbles.filter_map(|nibble| char::from_digit(u32::from(nibble), 16)).collect()
+    hexadecimal(digest(&SHA256, format!("{method} {path}").as_bytes()).as_ref())
 }
 
 fn read_key(value: &HeaderValue) -> Result<String> {
@@ -147,6 +145,9 @@ fn kept_refusal(error: &Error) -> Option<Answer> {
             | Code::RateLimitExceeded
             | Code::SubscriptionInactive
             | Code::FeatureNotIncluded
+            | Code::WebhookEndpointState
+            | Code::StripeError
+            | Code::StripeNotConfigured
             | Code::Timeout
             | Code::Unavailable
     );

@@ -3,6 +3,7 @@
 use usance_core::access::{
     Area::{
         self, Catalog, Customers, Entitlements, Invoices, Payments, Settings, Subscriptions, Usage, Wallets,
+        Webhooks,
     },
     Right,
     Role::{self, Admin, Developer, Owner, Viewer},
@@ -23,6 +24,11 @@ const ANY_KEY: Access = Access::Granted(Grant {
 /// All members, and secret keys with the scope to read in the area.
 const fn read(area: Area) -> Access {
     granted(Some(Viewer), SecretKeys::With(area, Right::Read), false)
+}
+
+/// The same from developers on: addresses of webhooks may hold secrets.
+const fn develop(area: Area) -> Access {
+    granted(Some(Developer), SecretKeys::With(area, Right::Read), false)
 }
 
 /// Members with the role or a greater one, and secret keys with the scope to write in the area.
@@ -80,8 +86,17 @@ pub(super) const ROUTES: &[Route] = &[
     route("POST", "/api/v1/auth/tenants/register", OPEN),
     route("GET", "/api/v1/auth/tenants/sessions", member(Viewer)),
     route("DELETE", "/api/v1/auth/tenants/sessions/{id}", member(Viewer)),
+    route("GET", "/api/v1/auth/tenants/stripe/callback", OPEN),
+    route("POST", "/api/v1/auth/tenants/stripe/connect", member(Owner)),
+    route("POST", "/api/v1/auth/tenants/stripe/disconnect", member(Owner)),
+    route("DELETE", "/api/v1/auth/tenants/stripe/disconnect", member(Owner)),
+    route("GET", "/api/v1/auth/tenants/stripe/status", member(Admin)),
     route("POST", "/api/v1/auth/tenants/token/refresh", OPEN),
     route("GET", "/api/v1/auth/tenants/verify", ANY_KEY),
+    route("GET", "/api/v1/auth/tenants/webhooks/config", member(Admin)),
+    route("POST", "/api/v1/auth/tenants/webhooks/config", member(Admin)),
+    route("DELETE", "/api/v1/auth/tenants/webhooks/config", member(Admin)),
+    route("POST", "/api/v1/auth/tenants/webhooks/test", member(Admin)),
     route("GET", "/api/v1/correction-sessions", read(Usage)),
     route("POST", "/api/v1/correction-sessions", write(Developer, Usage)),
     route("GET", "/api/v1/correction-sessions/{session}", read(Usage)),
@@ -112,6 +127,9 @@ pub(super) const ROUTES: &[Route] = &[
     route("DELETE", "/api/v1/customers/{customer}/payment-methods/{id}", write(Developer, Payments)),
     route("GET", "/api/v1/customers/{customer}/usage", read(Usage)),
     route("GET", "/api/v1/customers/{customer}/wallet", read(Wallets)),
+    route("GET", "/api/v1/deliveries", develop(Webhooks)),
+    route("GET", "/api/v1/deliveries/{id}", develop(Webhooks)),
+    route("POST", "/api/v1/deliveries/{id}/replay", write(Developer, Webhooks)),
     route("GET", "/api/v1/entitlements/check", read(Entitlements)),
     route("POST", "/api/v1/entitlements/consume", write(Developer, Entitlements)),
     route("GET", "/api/v1/events", read(Usage)),
@@ -193,6 +211,15 @@ pub(super) const ROUTES: &[Route] = &[
     route("GET", "/api/v1/wallets/{id}/entries", read(Wallets)),
     route("POST", "/api/v1/wallets/{id}/grants", write(Admin, Wallets)),
     route("POST", "/api/v1/wallets/{id}/topups", write(Admin, Wallets)),
+    route("GET", "/api/v1/webhook-endpoints", develop(Webhooks)),
+    route("POST", "/api/v1/webhook-endpoints", write(Admin, Webhooks)),
+    route("GET", "/api/v1/webhook-endpoints/{id}", develop(Webhooks)),
+    route("PATCH", "/api/v1/webhook-endpoints/{id}", write(Admin, Webhooks)),
+    route("DELETE", "/api/v1/webhook-endpoints/{id}", write(Admin, Webhooks)),
+    route("POST", "/api/v1/webhook-endpoints/{id}/replay", write(Developer, Webhooks)),
+    route("POST", "/api/v1/webhook-endpoints/{id}/rotate-secret", write(Admin, Webhooks)),
+    route("POST", "/api/v1/webhook-endpoints/{id}/test", write(Developer, Webhooks)),
+    route("GET", "/api/v1/webhook-event-types", develop(Webhooks)),
     route("GET", "/", OPEN),
     route("GET", "/.well-known/jwks.json", OPEN),
     // Of the router that benchmarks compare with.

@@ -2,11 +2,16 @@
 
 mod matrix;
 
-use std::{collections::HashMap, net::IpAddr, sync::OnceLock};
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::Method,
+    http::{Extensions, HeaderMap, Method, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -23,9 +28,12 @@ use usance_core::{
 use crate::{
     HttpState,
     error::{ApiResult, no_such_method},
-    extract::credential,
+    extract::{credential, request_id},
     rate_limit::client_address,
 };
+
+/// How long a body may take to arrive until its sender is looked up again.
+const TRUSTED_FOR: Duration = Duration::from_millis(500);
 
 /// A row of the matrix.
 #[derive(Debug, Clone, Copy)]
@@ -106,13 +114,15 @@ pub(crate) async fn authorize(State(state): State<HttpState>, mut request: Reque
     match access {
         None => no_such_method().await,
         Some(Access::Open) => next.run(request).await,
-        Some(Access::Granted(grant)) => match admit(&state, present(&state, &request), &grant).await {
-            Ok(cx) => {
-                request.extensions_mut().insert(cx);
-                next.run(request).await
+        Some(Access::Granted(grant)) => {
+            match admit(&state, present(&state, request.headers(), request.extensions()), &grant).await {
+                Ok(cx) => {
+                    request.extensions_mut().insert(cx);
+                    next.run(request).await
+                }
+                Err(error) => error.into_response(),
             }
-            Err(error) => error.into_response(),
-        },
+        }
     }
 }
 
@@ -123,13 +133,27 @@ struct Presented {
     request_id: RequestId,
 }
 
-fn present(state: &HttpState, request: &Request) -> Presented {
-    let request_id = request.extensions().get::<RequestId>().copied();
+fn present(state: &HttpState, headers: &HeaderMap, extensions: &Extensions) -> Presented {
     Presented {
-        credential: credential(request.headers()),
-        address: client_address(state, request.extensions(), request.headers()),
-        request_id: request_id.unwrap_or_else(|| RequestId::from_uuid(state.app.ids.next())),
+        credential: credential(headers),
+        address: client_address(state, extensions, headers),
+        request_id: request_id(state, extensions),
     }
+}
+
+/// Asks again who calls if the body took long since it began: what the caller may do can have changed meanwhile.
+/// The handler finds the new context among the extensions.
+pub(crate) async fn readmit(state: &HttpState, parts: &mut Parts, began: Instant) -> ApiResult<()> {
+    if began.elapsed() < TRUSTED_FOR {
+        return Ok(());
+    }
+    let path = parts.extensions.get::<MatchedPath>();
+    let access = path.and_then(|path| find(&parts.method, path.as_str()));
+    if let Some(Access::Granted(grant)) = access {
+        let cx = admit(state, present(state, &parts.headers, &parts.extensions), &grant).await?;
+        parts.extensions.insert(cx);
+    }
+    Ok(())
 }
 
 async fn admit(state: &HttpState, presented: Presented, grant: &Grant) -> ApiResult<Cx> {

@@ -1,7 +1,6 @@
 //! `usance tenants create`.
 
 use std::{
-    fmt::Write as _,
     fs,
     io::{Write, stdout},
     path::PathBuf,
@@ -12,7 +11,7 @@ use comfy_table::{Table, presets};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use usance_core::clock::Random;
+use usance_core::{clock::Random, hexadecimal};
 
 use super::{api::Api, settings::SettingsFlags, signals};
 use crate::{
@@ -106,16 +105,7 @@ async fn register_alone(args: &CreateTenantArgs, password: &Password) -> anyhow:
 fn generate_password(random: &dyn Random) -> String {
     let mut bytes = [0; PASSWORD_BYTES];
     random.fill(&mut bytes);
-    let mut password = String::new();
-    for pair in bytes.chunks(2) {
-        if !password.is_empty() {
-            password.push('-');
-        }
-        for byte in pair {
-            write!(password, "{byte:02x}").expect("a String takes every write");
-        }
-    }
-    password
+    bytes.chunks(2).map(hexadecimal).collect::<Vec<_>>().join("-")
 }
 
 fn json_text(mut registered: Value, password: &Password) -> anyhow::Result<String> {

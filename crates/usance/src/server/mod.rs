@@ -12,7 +12,12 @@ use axum::serve::ListenerExt as _;
 use jiff::SignedDuration;
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret;
-use tokio::{net::TcpListener, sync::Notify, task::JoinHandle, time::timeout};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, Semaphore},
+    task::JoinHandle,
+    time::timeout,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use usance_app::{
     App, Ids, Parts,
@@ -23,7 +28,9 @@ use usance_app::{
     ingest::{self, Ingest},
     invoice_pdf::PdfRendering,
     rate_limits::{RateLimits, RedisLimiter},
+    stripe::Stripe,
     wallets::WalletWriter,
+    webhooks::{self, GuardedClient},
 };
 use usance_core::clock::{Clock, Random};
 use usance_http::HttpSettings;
@@ -131,6 +138,7 @@ async fn start_on(
         for _ in 0..settings.workers {
             workers.spawn(worker::run(app.clone(), settings.work_interval, working.clone()));
         }
+        workers.spawn(webhooks::run_deliverer(app.clone(), settings.work_interval, working.clone()));
     }
     let refreshes = Arc::new(refreshes);
     for _ in 0..REFRESHERS {
@@ -177,6 +185,9 @@ async fn build_app(
         ingest,
         entitlements,
         rate_limits: RateLimits::new(settings.rate_limits, redis),
+        guarded_client: GuardedClient::new(settings.guard.clone()),
+        webhook_tests: Semaphore::new(webhooks::TESTS_UNDER_WAY_MAX),
+        stripe: Stripe::new(settings.stripe.clone())?,
         wallet_writer: WalletWriter::new(writers.clone()),
         // The settings allow far less than a duration can hold.
         work_lease: settings.work_lease.try_into().unwrap_or(SignedDuration::MAX),

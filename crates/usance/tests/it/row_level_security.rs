@@ -6,12 +6,13 @@ use usance_testkit::{TestDatabase, TestServer};
 /// Tables without tenant: the migrations' own.
 const NOT_OF_A_TENANT: [&str; 1] = ["_sqlx_migrations"];
 /// Indexes that cannot begin with the tenant, because the tenant is not known yet when they are read.
-const FOUND_BEFORE_THE_TENANT: [&str; 5] = [
+const FOUND_BEFORE_THE_TENANT: [&str; 6] = [
     "api_keys_key_hash_key",
     "due_work_due_at_idx",
     "members_email_idx",
     "tenants_slug_key",
     "tenants_email_key",
+    "tenants_stripe_connect_account_id_key",
 ];
 
 /// Indexes in which every usage event must find its place: they begin with what tells rows apart, because comparing the tenant

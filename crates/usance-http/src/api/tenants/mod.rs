@@ -2,6 +2,8 @@
 
 pub(crate) mod keys;
 pub(crate) mod sessions;
+pub(crate) mod stripe;
+pub(crate) mod webhooks;
 
 use axum::{Json, extract::State, http::StatusCode};
 use jiff::Timestamp;

@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use usance_app::{
-    Cx, api_keys, members,
+    members,
     sessions::{self, SignIn, SignedIn},
 };
-use usance_db::{sessions::Session, tenants::Tenant};
+use usance_db::sessions::Session;
 use utoipa::ToSchema;
 
 use super::{MemberView, TenantView, TokensView};
@@ -28,7 +28,7 @@ pub(crate) struct LoginBody {
     email: String,
     #[schema(value_type = String, format = Password)]
     password: SecretString,
-    /// Slug of the tenant; needed only where the address is a member of several, and another one than its own is meant.
+    /// Slug of the tenant; needed only where the address is a member of several, and another one than the first that it joined is meant.
     tenant: Option<String>,
 }
 
@@ -47,13 +47,6 @@ impl LoginView {
         let user = MemberView::new(member, &tenant);
         Self { message, user, tenant: TenantView::new(tenant, false, publishable_key), tokens: tokens.into() }
     }
-}
-
-/// The tenant's view, with the publishable key of the caller's mode.
-async fn tenant_view(cx: &Cx, tenant: Tenant) -> ApiResult<TenantView> {
-    let mut tx = cx.begin().await?;
-    let public = api_keys::find_publishable(cx, &mut tx).await?;
-    Ok(TenantView::new(tenant, cx.scope.livemode, public))
 }
 
 /// Sign in
@@ -202,9 +195,9 @@ pub(crate) struct MeView {
     (status = "4XX", description = "Refused", body = ProblemView),
 ))]
 pub(crate) async fn get_me(Authorized(cx): Authorized) -> ApiResult<Json<MeView>> {
-    let (member, tenant) = members::me(&cx).await?;
+    let (member, tenant, public) = members::me(&cx).await?;
     let user = MemberView::new(member, &tenant);
-    Ok(Json(MeView { user, tenant: tenant_view(&cx, tenant).await? }))
+    Ok(Json(MeView { user, tenant: TenantView::new(tenant, cx.scope.livemode, public) }))
 }
 
 /// The password that is, and the one that shall be.

@@ -4,16 +4,18 @@ mod change;
 mod objects;
 mod texts;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::{
     body::Body,
-    http::{HeaderMap, header},
+    http::{HeaderMap, header, request::Parts},
 };
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use usance_app::error::{Code, Error, Result};
+
+use crate::{HttpState, error::ApiResult, permissions::readmit};
 
 pub(crate) use change::change;
 pub(crate) use objects::{ObjectOnly, objects, optional_object, optional_objects};
@@ -36,8 +38,22 @@ impl BodyLimits {
     }
 }
 
-/// Reads a body within its limits. `arrived` is told the length of each piece before it is kept, and may refuse it.
-pub(crate) async fn read_body(
+/// Reads the body of a request within its limits, and asks again who calls if it took long. `arrived` is told the length of
+/// each piece before it is kept, and may refuse it.
+pub(crate) async fn receive_body(
+    state: &HttpState,
+    parts: &mut Parts,
+    body: Body,
+    limits: BodyLimits,
+    arrived: impl FnMut(usize) -> Result<()>,
+) -> ApiResult<Vec<u8>> {
+    let began = Instant::now();
+    let bytes = read_body(body, limits, arrived).await?;
+    readmit(state, parts, began).await?;
+    Ok(bytes)
+}
+
+async fn read_body(
     body: Body,
     limits: BodyLimits,
     arrived: impl FnMut(usize) -> Result<()>,

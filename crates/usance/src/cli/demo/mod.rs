@@ -9,7 +9,6 @@ mod story;
 mod tests;
 
 use std::{
-    fmt::Write as _,
     fs,
     io::{Write, stdout},
     path::{Path, PathBuf},
@@ -18,7 +17,7 @@ use std::{
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 use usance_app::config::Settings;
-use usance_core::clock::Random;
+use usance_core::{clock::Random, hexadecimal};
 
 use super::{import::Mapping, settings::SettingsFlags, signals};
 use crate::{
@@ -131,8 +130,5 @@ async fn tell(
 fn run_id(random: &dyn Random) -> String {
     let mut bytes = [0; RUN_ID_BYTES];
     random.fill(&mut bytes);
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a String takes every write");
-        text
-    })
+    hexadecimal(&bytes)
 }

@@ -9,7 +9,7 @@
 use super::options::{Format, ImportOptions, Origin};
 use aws_lc_rs::digest::{Context, Digest, SHA256};
 use secrecy::ExposeSecret;
-use std::fmt::Write as _;
+use usance_core::hexadecimal;
 
 /// 128 bits: a collision among 10^12 rows has a chance below 10^-14.
 const ROW_ID_BYTES: usize = 16;
@@ -40,7 +40,7 @@ impl Sha256 {
 
     /// The digest in lower-case hexadecimal.
     pub(super) fn hex(&self) -> String {
-        hex(&self.0)
+        hexadecimal(&self.0)
     }
 }
 
@@ -61,7 +61,7 @@ impl RowIdentity {
     /// The event id of the row that starts at this line (the first line of the file is 1).
     pub(super) fn row_id(&self, line: u64) -> String {
         let digest = Sha256::of_parts([ROW_SCHEME, &self.file.0, &self.plan.0, &line.to_be_bytes()]);
-        format!("row_{}", hex(&digest.0[..ROW_ID_BYTES]))
+        format!("row_{}", hexadecimal(&digest.0[..ROW_ID_BYTES]))
     }
 }
 
@@ -99,12 +99,4 @@ fn origin_text(origin: &Origin) -> String {
 
 fn column_text(column: Option<&str>) -> String {
     column.map_or_else(|| "none".to_owned(), |column| format!("column {column}"))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        write!(text, "{byte:02x}").expect("writing to a string cannot fail");
-    }
-    text
 }

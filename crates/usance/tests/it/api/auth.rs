@@ -1,6 +1,6 @@
 //! Who may call.
 
-use usance_testkit::TestServer;
+use usance_testkit::{Client, TestServer};
 
 #[tokio::test]
 async fn without_a_valid_key_every_answer_is_the_same() {
@@ -18,6 +18,26 @@ async fn without_a_valid_key_every_answer_is_the_same() {
         details.push(refused["detail"].clone());
     }
     assert!(details.windows(2).all(|pair| pair[0] == pair[1]), "{details:?}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_header_that_names_a_tenant_opens_nothing() {
+    let server = TestServer::start().await;
+    let acme = server.client.register("acme").await;
+    let other = server.client.register("other").await;
+    let named = |client: &Client, path: &str| {
+        let id = acme["tenant"]["id"].as_str().unwrap();
+        client.request(reqwest::Method::GET, path).header("x-tenant-id", id)
+    };
+
+    for path in ["/auth/tenants/api-keys/", "/auth/tenants/me/", "/auth/tenants/details/", "/customers"] {
+        let request = named(&server.client, path);
+        server.client.send(request).await.expect_code(401, "unauthorized");
+    }
+    let client = server.client.with_key(other["tokens"]["access"].as_str().unwrap());
+    let me = client.send(named(&client, "/auth/tenants/me/")).await.expect(200);
+    assert_eq!(me["tenant"]["id"], other["tenant"]["id"]);
     server.stop().await;
 }
 

@@ -1,7 +1,13 @@
 //! The staff: invited, changed, deactivated.
 
+use std::time::{Duration, Instant};
+
 use jiff::SignedDuration;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 use usance_testkit::{Client, MovableClock, TestDatabase, TestServer};
 
 fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
@@ -188,5 +194,70 @@ async fn a_tenant_that_registers_with_the_address_of_a_member_takes_no_sign_in_f
     let signed_in = server.client.post("/auth/tenants/login", login).await.expect(200);
 
     assert_eq!(signed_in["user"]["id"], joined["user"]["id"]);
+    server.stop().await;
+}
+
+/// Sends a request whose body arrives only after something else has happened; returns the answer.
+async fn send_slowly(
+    client: &Client,
+    method: &str,
+    path: &str,
+    body: &str,
+    meanwhile: impl Future<Output = ()>,
+) -> String {
+    let mut stream = TcpStream::connect(client.base().strip_prefix("http://").unwrap()).await.unwrap();
+    let head = format!(
+        "{method} /api/v1{path} HTTP/1.1\r\nhost: usance\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n",
+        client.key(),
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let began = Instant::now();
+    // It is let in by its head.
+    client.get("/auth/tenants/me").await.expect(200);
+    meanwhile.await;
+    while began.elapsed() < Duration::from_secs(1) {
+        tokio::task::yield_now().await;
+    }
+    stream.write_all(body.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn who_loses_its_rights_while_its_request_arrives_does_nothing_with_them() {
+    // given two owners
+    let server = TestServer::start().await;
+    let (_, first) = owner(&server).await;
+    let (joined, second) = join(&server, &first, "grace@example.com", "owner").await;
+    let (viewer, _) = join(&server, &first, "mallory@example.com", "viewer").await;
+    let path = format!("/members/{}", text(&joined, "/user/id"));
+    let change = |body: Value| {
+        let (first, path) = (first.clone(), path.clone());
+        async move {
+            first.patch(&path, body).await.expect(200);
+        }
+    };
+
+    // when one is demoted while it makes somebody an owner
+    let accomplice = format!("/members/{}", text(&viewer, "/user/id"));
+    let demoted = change(json!({ "role": "admin" }));
+    let answer = send_slowly(&second, "PATCH", &accomplice, r#"{"role":"owner"}"#, demoted).await;
+
+    // then
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+
+    // when it is deactivated while it asks for a key
+    change(json!({ "role": "owner" })).await;
+    let deactivated = change(json!({ "is_active": false }));
+    let body = r#"{"name":"Late","scopes":["all"]}"#;
+    let answer = send_slowly(&second, "POST", "/api-keys", body, deactivated).await;
+
+    // then
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    let keys = first.get("/api-keys").await.expect(200);
+    assert!(!keys.to_string().contains("Late"), "{keys}");
     server.stop().await;
 }

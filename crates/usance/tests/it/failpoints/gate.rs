@@ -20,11 +20,11 @@ use crate::program::send_signal;
 
 /// Which statement a server does not survive.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Point {
+pub(crate) struct Point {
     /// Its name.
-    pub(super) statement: String,
+    pub(crate) statement: String,
     /// Whether PostgreSQL carries the statement out, and only the answer is lost.
-    pub(super) is_executed: bool,
+    pub(crate) is_executed: bool,
 }
 
 /// What the gate waits for.
@@ -38,9 +38,9 @@ struct State {
 
 /// A socket that looks like PostgreSQL's; clones are the same one.
 #[derive(Debug, Clone)]
-pub(super) struct Gate {
+pub(crate) struct Gate {
     /// What the server takes for its database.
-    pub(super) url: String,
+    pub(crate) url: String,
     _dir: Arc<TempDir>,
     state: Arc<Mutex<State>>,
     listening: Arc<Notify>,
@@ -48,7 +48,7 @@ pub(super) struct Gate {
 
 impl Gate {
     /// Opens a way to a database.
-    pub(super) fn open(database: &TestDatabase) -> Self {
+    pub(crate) fn open(database: &TestDatabase) -> Self {
         let dir = Arc::new(TempDir::new("usance-gate").unwrap());
         let (own, server) = (dir.path(), socket_dir(database.url()));
         let url = database.url().replace(&encoded(&server), &encoded(own));
@@ -60,22 +60,22 @@ impl Gate {
     }
 
     /// Begins to note anew, and lets a process die at a point.
-    pub(super) fn arm(&self, armed: Option<(Point, u32)>) {
+    pub(crate) fn arm(&self, armed: Option<(Point, u32)>) {
         *self.state() = State { armed, ..State::default() };
     }
 
     /// The names of the statements since the gate was armed.
-    pub(super) fn statements(&self) -> Vec<String> {
+    pub(crate) fn statements(&self) -> Vec<String> {
         self.state().statements.clone()
     }
 
     /// Whether the process was killed at its point.
-    pub(super) fn has_struck(&self) -> bool {
+    pub(crate) fn has_struck(&self) -> bool {
         self.state().struck
     }
 
     /// Waits until a server has asked to hear of changes, the last thing that it does before it is asked anything.
-    pub(super) async fn listens(&self) {
+    pub(crate) async fn listens(&self) {
         self.listening.notified().await;
     }
 
@@ -152,7 +152,7 @@ impl Gate {
 }
 
 /// How the names of commits begin.
-pub(super) const COMMIT_AFTER: &str = "COMMIT after ";
+pub(crate) const COMMIT_AFTER: &str = "COMMIT after ";
 
 const SOCKET: &str = ".s.PGSQL.5432";
 const BIND: u8 = b'B';

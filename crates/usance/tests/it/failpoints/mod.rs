@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use usance_testkit::{Client, Reply, TempDir, TestDatabase};
 
 use crate::program::{DEADLINE, Instance};
-use gate::{COMMIT_AFTER, Gate, Point};
+pub(crate) use gate::{COMMIT_AFTER, Gate, Point};
 
 /// Statements of an operation that are points, spread from the first to the last; each before and after it is carried out.
 const STATEMENTS: usize = 5;
