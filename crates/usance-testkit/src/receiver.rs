@@ -16,7 +16,7 @@ use axum::{
 use serde_json::Value;
 use tokio::{
     net::TcpListener,
-    sync::{Mutex, mpsc},
+    sync::{Mutex, Notify, mpsc},
     task::AbortHandle,
     time::timeout,
 };
@@ -58,12 +58,20 @@ pub struct Reply {
     pub headers: Vec<(&'static str, String)>,
     /// The body.
     pub body: Vec<u8>,
+    /// What it waits for.
+    pub gate: Option<Arc<Notify>>,
 }
 
 impl Reply {
     /// An empty answer.
     pub fn status(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Vec::new() }
+        Self { status, headers: Vec::new(), body: Vec::new(), gate: None }
+    }
+
+    /// The same, but not before the gate is opened.
+    #[must_use]
+    pub fn behind(self, gate: &Arc<Notify>) -> Self {
+        Self { gate: Some(Arc::clone(gate)), ..self }
     }
 
     /// The same with a header.
@@ -167,5 +175,8 @@ async fn receive(State(shared): State<Shared>, request: Request) -> Reply {
     let reply = (shared.answer)(&received);
     // Nobody listens any more: the test is over.
     drop(shared.received.send(received));
+    if let Some(gate) = &reply.gate {
+        gate.notified().await;
+    }
     reply
 }

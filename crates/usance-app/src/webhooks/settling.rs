@@ -16,16 +16,24 @@ const TELLING_ATTEMPT: i32 = 5;
 /// Events about webhooks themselves, of which no further events are made.
 const OWN_EVENTS: &str = "webhook_";
 
-/// Notes an attempt. `url` is the address that was called: the endpoint may have another one by now.
+/// Notes an attempt. `url` is the address that was called: the endpoint may have another one by now, or be disabled or
+/// removed, which ends what failed.
 pub(super) async fn settle(cx: &Cx, delivery: &ClaimedDelivery, url: &str, sent: &Sent) -> Result<()> {
     let mut tx = cx.begin().await?;
     let endpoint = webhook_endpoints::lock(&mut tx, Some(delivery.endpoint)).await?;
+    let is_served = endpoint.as_ref().is_some_and(|it| it.disabled.is_none());
     let endpoint = endpoint.filter(|it| it.url.as_deref() == Some(url));
-    let outcome = outcome_of(cx, delivery, sent, endpoint.is_some());
+    let outcome = if is_served || sent.failed.is_none() {
+        outcome_of(cx, delivery, sent, endpoint.is_some())
+    } else {
+        Outcome::Dead
+    };
     webhook_deliveries::insert_attempt(&mut tx, delivery.id, &sent.attempt).await?;
     let is_settled = webhook_deliveries::settle(&mut tx, delivery, outcome, cx.app.now()).await?;
     if is_settled {
-        tell_of_failure(cx, &mut tx, delivery, outcome, sent).await?;
+        if is_served {
+            tell_of_failure(cx, &mut tx, delivery, outcome, sent).await?;
+        }
         if let Some(endpoint) = endpoint {
             note_health(cx, &mut tx, endpoint, sent).await?;
         }

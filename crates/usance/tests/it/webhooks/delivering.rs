@@ -7,6 +7,7 @@ use std::sync::{
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use usance_testkit::{Receiver, ReceiverReply};
 
 use super::{Scene, add_endpoint, all_ended, happen, id, tenant, until};
@@ -228,13 +229,23 @@ async fn an_endpoint_that_fails_for_five_days_is_disabled_and_one_success_saves_
 
 #[tokio::test]
 async fn what_is_on_its_way_to_an_endpoint_that_is_removed_or_disabled_is_given_up() {
-    for disables in [false, true] {
+    for (disables, is_under_way) in [(false, false), (true, false), (false, true), (true, true)] {
         // given
-        let (receiver, status) = obedient().await;
-        status.store(500, Ordering::SeqCst);
-        let scene = Scene::with(receiver).await;
+        let gate = Arc::new(Notify::new());
+        let answer = {
+            let gate = Arc::clone(&gate);
+            move |_: &_| ReceiverReply::status(500).behind(&gate)
+        };
+        let scene = Scene::with(Receiver::answering(answer).await).await;
+        let operator = Receiver::start().await;
+        add_endpoint(&scene.client, &operator.url(), &["webhook_delivery.dead"]).await;
         happen(&scene.client, "calls").await;
         scene.receiver.next().await;
+        if !is_under_way {
+            gate.notify_one();
+            let path = format!("/deliveries/{}", id(&scene.delivery().await));
+            until(&scene.client, &path, |it| it["attempt_log"][0].is_object()).await;
+        }
 
         // when
         if disables {
@@ -243,7 +254,7 @@ async fn what_is_on_its_way_to_an_endpoint_that_is_removed_or_disabled_is_given_
             scene.client.delete(&scene.endpoint_path()).await.expect(204);
             scene.client.get(&scene.endpoint_path()).await.expect_code(404, "not_found");
         }
-        scene.clock.advance(SignedDuration::from_hours(200));
+        gate.notify_one();
 
         // then
         let path = format!("/deliveries?endpoint={}", id(&scene.endpoint));
@@ -253,6 +264,7 @@ async fn what_is_on_its_way_to_an_endpoint_that_is_removed_or_disabled_is_given_
         assert_eq!(scene.delivery().await["status"], "dead", "nothing new is on its way");
         scene.server.stop().await;
         assert!(scene.receiver.rest().await.is_empty());
+        assert!(operator.rest().await.is_empty(), "who gave up is not told of it");
     }
 }
 
