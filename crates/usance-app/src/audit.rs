@@ -30,8 +30,9 @@ pub struct Audited {
 
 /// Adds an entry to the log.
 pub async fn record(cx: &Cx, tx: &mut TenantTx, audited: Audited) -> Result<()> {
-    let (actor_type, actor_id) = match cx.caller {
+    let (actor_type, actor_id) = match &cx.caller {
         Some(Caller::Member(member)) => ("member", Some(member.id.to_string())),
+        Some(Caller::Customer(customer)) => ("customer", Some(customer.id.to_string())),
         Some(Caller::SecretKey(id, _) | Caller::PublishableKey(id)) => ("api_key", Some(id.to_string())),
         None => ("system", None),
     };

@@ -32,8 +32,19 @@ impl Cx {
         Self { app: app.clone(), scope, caller: None, now: app.now(), request_id, address: None }
     }
 
-    /// Begins a transaction over the rows of the tenant and mode.
+    /// Begins a transaction over the rows that the caller reaches: all of the tenant and mode, or those that a customer may
+    /// see of itself.
     pub async fn begin(&self) -> Result<TenantTx> {
+        match &self.caller {
+            Some(Caller::Customer(customer)) => Ok(self.app.db.customer(self.scope, customer.id).await?),
+            Some(Caller::SecretKey(..) | Caller::PublishableKey(_) | Caller::Member(_)) | None => {
+                self.begin_as_tenant().await
+            }
+        }
+    }
+
+    /// Begins a transaction over all rows of the tenant and mode, whoever calls: for what serves all callers, such as memory.
+    pub async fn begin_as_tenant(&self) -> Result<TenantTx> {
         Ok(self.app.db.tenant(self.scope).await?)
     }
 

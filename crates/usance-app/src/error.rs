@@ -134,6 +134,10 @@ pub enum Code {
     StripeAccountInUse,
     StripeError,
     StripeNotConfigured,
+    SignInDenied,
+    SignInStateInvalid,
+    SignInNotConfigured,
+    IdentityProviderError,
     Timeout,
     Unavailable,
     InternalError,
@@ -141,7 +145,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 73] = [
+    pub const ALL: [Self; 77] = [
         Self::NotFound,
         Self::Unauthorized,
         Self::InvalidCredentials,
@@ -212,6 +216,10 @@ impl Code {
         Self::StripeAccountInUse,
         Self::StripeError,
         Self::StripeNotConfigured,
+        Self::SignInDenied,
+        Self::SignInStateInvalid,
+        Self::SignInNotConfigured,
+        Self::IdentityProviderError,
         Self::Timeout,
         Self::Unavailable,
         Self::InternalError,
@@ -291,6 +299,10 @@ impl Code {
             Self::StripeAccountInUse => "stripe_account_in_use",
             Self::StripeError => "stripe_error",
             Self::StripeNotConfigured => "stripe_not_configured",
+            Self::SignInDenied => "sign_in_denied",
+            Self::SignInStateInvalid => "sign_in_state_invalid",
+            Self::SignInNotConfigured => "sign_in_not_configured",
+            Self::IdentityProviderError => "identity_provider_error",
             Self::Timeout => "timeout",
             Self::Unavailable => "unavailable",
             Self::InternalError => "internal_error",

@@ -14,6 +14,7 @@ pub mod correction_sessions;
 pub mod coupons;
 pub mod credit_balances;
 pub mod credit_notes;
+pub mod customer_tokens;
 pub mod customers;
 mod cx;
 pub mod discounts;
@@ -22,6 +23,7 @@ pub mod entitlements;
 pub mod error;
 mod fields;
 pub mod gateway;
+pub mod guard;
 pub mod holds;
 pub mod hosted_invoices;
 pub mod idempotency;
@@ -35,6 +37,7 @@ mod ledger;
 mod logo;
 mod measure;
 pub mod members;
+pub mod oidc;
 pub mod outbox;
 pub mod payments;
 pub mod plan_migrations;
@@ -73,12 +76,13 @@ use crate::{
     auth::{KeyCache, access_token::AccessTokens, keyring::Keyring, password::PasswordHashing},
     entitlements::Entitlements,
     gateway::Gateways,
+    guard::GuardedClient,
     ingest::Ingest,
     invoice_pdf::PdfRendering,
+    oidc::Discoveries,
     rate_limits::RateLimits,
     stripe::Stripe,
     wallets::WalletWriter,
-    webhooks::GuardedClient,
 };
 
 /// Everything that a use case needs from outside. Cheap to clone.
@@ -119,6 +123,8 @@ pub struct Parts {
     pub rate_limits: RateLimits,
     /// Calls addresses that tenants name.
     pub guarded_client: GuardedClient,
+    /// What identity providers said of themselves a moment ago.
+    pub discoveries: Discoveries,
     /// Bounds the test events that wait for answers.
     pub webhook_tests: Semaphore,
     /// The way to Stripe, as far as it is configured.

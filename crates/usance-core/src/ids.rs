@@ -72,6 +72,10 @@ ids! {
     SessionId = "ses";
     /// Names an invitation to a tenant's staff.
     InvitationId = "invt";
+    /// Names a token by which a customer reads what is its own.
+    CustomerTokenId = "ctk";
+    /// Names an issuer that a tenant trusts to say who somebody is.
+    IdentityProviderId = "idp";
     /// Names an entry of the audit log.
     AuditEntryId = "aud";
     /// Names a meter.

@@ -147,6 +147,23 @@ pub async fn find_by_external_id(tx: &mut TenantTx, external_id: &str) -> Result
     Ok(row.map(Customer::from))
 }
 
+/// Finds the customers with an e-mail address, in any case; two at most.
+pub async fn find_by_email(tx: &mut TenantTx, email: &str) -> Result<Vec<CustomerId>, DbError> {
+    let (tenant, livemode) = tx.keys();
+    let rows = sqlx::query!(
+        "-- customers::find_by_email
+        SELECT id FROM customers
+        WHERE tenant_id = $1 AND livemode = $2 AND lower(email) = lower($3) AND deleted_at IS NULL
+        LIMIT 2",
+        tenant,
+        livemode,
+        email,
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows.into_iter().map(|row| CustomerId::from_uuid(row.id)).collect())
+}
+
 /// Keeps others from changing what belongs to a customer until the transaction ends.
 pub async fn lock(tx: &mut TenantTx, id: CustomerId) -> Result<(), DbError> {
     lock_many(tx, &[id]).await

@@ -141,6 +141,20 @@ pub async fn lock(tx: &mut TenantTx, id: MemberId) -> Result<Option<Member>, DbE
     Ok(row.map(Member::from))
 }
 
+/// Finds the member with an e-mail address, which is in lower case.
+pub async fn find_by_email(tx: &mut TenantTx, email: &str) -> Result<Option<MemberId>, DbError> {
+    let (tenant, _) = tx.keys();
+    let row = sqlx::query!(
+        "-- members::find_by_email
+        SELECT id FROM members WHERE tenant_id = $1 AND email = $2",
+        tenant,
+        email,
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(row.map(|row| MemberId::from_uuid(row.id)))
+}
+
 /// Notes that a member signed in.
 pub async fn note_sign_in(tx: &mut TenantTx, id: MemberId, now: Timestamp) -> Result<(), DbError> {
     let (tenant, _) = tx.keys();

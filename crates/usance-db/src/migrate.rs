@@ -11,7 +11,7 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 const SERVER_VERSION_MIN: i32 = 15;
 /// Serialises the creation of roles, which belong to the cluster.
 const ROLES_LOCK: i64 = 0x7573_616e_6365_726f;
-const ROLES: [&str; 4] = ["usance_owner", "usance_app", "usance_writer", "usance_system"];
+const ROLES: [&str; 5] = ["usance_owner", "usance_app", "usance_writer", "usance_system", "usance_customer"];
 
 /// Why a database cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -14,7 +14,10 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tracing::Instrument;
-use usance_core::{ids::TenantId, ledger::Transfer};
+use usance_core::{
+    ids::{CustomerId, TenantId},
+    ledger::Transfer,
+};
 use uuid::Uuid;
 
 use crate::{DbError, catalog_news::Generations, catalog_versions, ledger};
@@ -99,6 +102,16 @@ impl Db {
     pub async fn snapshot(&self, scope: Scope) -> Result<TenantTx, DbError> {
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
         let tx = self.begin(begin, "usance_app", Some(scope)).await?;
+        Ok(TenantTx::new(tx, scope, Arc::clone(&self.generations)))
+    }
+
+    /// Begins a transaction that sees what one customer may see of itself, and changes nothing. Rows of others are not there.
+    pub async fn customer(&self, scope: Scope, customer: CustomerId) -> Result<TenantTx, DbError> {
+        let mut tx = self.begin("BEGIN READ ONLY", "usance_customer", Some(scope)).await?;
+        sqlx::query("SELECT set_config('app.customer_id', $1, true)")
+            .bind(customer.uuid().to_string())
+            .execute(&mut *tx)
+            .await?;
         Ok(TenantTx::new(tx, scope, Arc::clone(&self.generations)))
     }
 

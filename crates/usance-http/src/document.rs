@@ -76,11 +76,15 @@ const QUERY_WORDS: [(&str, &[&str]); 3] = [
     ("reason", &["unknown_meter", "unknown_customer", "no_subscription", "invalid_value"]),
 ];
 
-/// Routes whose POST requests are identified by the ids in them, that may be repeated, or of which nothing may be kept because they
+/// Routes whose POST and PATCH requests are identified by the ids in them, that may be repeated, or of which nothing may be kept because they
 /// carry secrets.
-const TAKE_NO_KEY: [&str; 15] = [
+const TAKE_NO_KEY: [&str; 19] = [
     "/api/v1/events",
+    "/api/v1/auth/customers/logout",
+    "/api/v1/customers/{customer}/tokens",
     "/api/v1/api-keys",
+    "/api/v1/identity-providers",
+    "/api/v1/identity-providers/{id}",
     "/api/v1/members/invitations",
     "/api/v1/auth/tenants/invitations/accept",
     "/api/v1/auth/tenants/register",
@@ -111,9 +115,9 @@ pub(crate) fn complete(openapi: &mut OpenApi) {
         }
     }
     for (path, item) in &mut openapi.paths.paths {
-        let has_keyless_post = TAKE_NO_KEY.contains(&path.as_str());
+        let is_listed = TAKE_NO_KEY.contains(&path.as_str());
         for (method, operation) in operations(item) {
-            let is_keyless = matches!(method, HttpMethod::Post) && has_keyless_post;
+            let is_keyless = matches!(method, HttpMethod::Post | HttpMethod::Patch) && is_listed;
             let takes_key = !matches!(method, HttpMethod::Get) && !is_keyless;
             complete_operation(operation, path.starts_with("/api/v1"), takes_key);
         }

@@ -72,7 +72,9 @@ fn status(code: Code) -> StatusCode {
         Code::Forbidden
         | Code::SubscriptionInactive
         | Code::FeatureNotIncluded
-        | Code::StripeStateInvalid => StatusCode::FORBIDDEN,
+        | Code::StripeStateInvalid
+        | Code::SignInDenied
+        | Code::SignInStateInvalid => StatusCode::FORBIDDEN,
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::EmailTaken
@@ -126,9 +128,12 @@ fn status(code: Code) -> StatusCode {
         | Code::TestClockTooFar => StatusCode::UNPROCESSABLE_ENTITY,
         Code::TooManyRequests | Code::RateLimitExceeded => StatusCode::TOO_MANY_REQUESTS,
         Code::InternalError | Code::StripeError => StatusCode::INTERNAL_SERVER_ERROR,
-        Code::Timeout | Code::Unavailable | Code::PdfNotBuilt | Code::StripeNotConfigured => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        Code::IdentityProviderError => StatusCode::BAD_GATEWAY,
+        Code::Timeout
+        | Code::Unavailable
+        | Code::PdfNotBuilt
+        | Code::StripeNotConfigured
+        | Code::SignInNotConfigured => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

@@ -81,6 +81,12 @@ fn routes() -> OpenApiRouter<HttpState> {
             api::customers::update_customer,
             api::customers::erase_customer
         ))
+        .routes(routes!(
+            api::customer_tokens::create_customer_token,
+            api::customer_tokens::list_customer_tokens
+        ))
+        .routes(routes!(api::customer_tokens::revoke_customer_token))
+        .routes(routes!(api::customer_tokens::sign_customer_out))
         .routes(routes!(api::invoices::list_customer_invoices))
         .routes(routes!(api::payment_methods::add_payment_method, api::payment_methods::list_payment_methods))
         .routes(routes!(api::payment_methods::remove_payment_method))
@@ -113,6 +119,8 @@ fn routes() -> OpenApiRouter<HttpState> {
         .merge(selling());
     OpenApiRouter::with_openapi(Description::openapi())
         .nest("/api/v1", api)
+        .routes(routes!(api::identity_providers::begin_sign_in))
+        .routes(routes!(api::identity_providers::finish_sign_in))
         .routes(routes!(operations::health))
         .routes(routes!(operations::livez))
         .routes(routes!(operations::readyz))
@@ -144,6 +152,14 @@ fn access() -> OpenApiRouter<HttpState> {
         .routes(routes!(api::members::invite_member, api::members::list_invitations))
         .routes(routes!(api::members::revoke_invitation))
         .routes(routes!(api::members::accept_invitation))
+        .routes(routes!(
+            api::identity_providers::create_identity_provider,
+            api::identity_providers::list_identity_providers
+        ))
+        .routes(routes!(
+            api::identity_providers::update_identity_provider,
+            api::identity_providers::remove_identity_provider
+        ))
         .routes(routes!(api::audit::list_audit))
         .routes(routes!(api::audit::list_audit_log))
 }

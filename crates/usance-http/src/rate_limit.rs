@@ -10,21 +10,26 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use usance_app::{
     auth::{Credential, api_key},
     error::{Code, Refusal},
     rate_limits::{RateLimit, Verdict},
 };
-use usance_core::entitlement::{Reset, SlidingSpan};
+use usance_core::{
+    entitlement::{Reset, SlidingSpan},
+    hexadecimal,
+};
 
 use crate::{HttpState, access_headers::seconds_until, error::ApiError, extract::credential, permissions};
 
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
+/// Where browsers are sent away to be signed in, which costs calls to others.
+const SIGN_IN: &str = "/auth/";
 /// What is limited; pages and their parts are not.
-const API: &str = "/api/";
+const LIMITED: [&str; 2] = ["/api/", SIGN_IN];
 /// Parts of paths on which other services send what they have signed, as often as they have something to tell.
 const SIGNED: [&str; 2] = ["/inbound/", "/webhooks/"];
 
@@ -69,7 +74,7 @@ struct Limits {
 fn limits_of(state: &HttpState, request: &Request, now: Timestamp) -> Limits {
     let settings = &state.app.rate_limits.settings;
     let path = request.uri().path();
-    if !path.starts_with(API) {
+    if !LIMITED.iter().any(|part| path.starts_with(part)) {
         return Limits::default();
     }
     let of_address = |limit: Option<RateLimit>| {
@@ -78,7 +83,8 @@ fn limits_of(state: &HttpState, request: &Request, now: Timestamp) -> Limits {
     };
     let anonymous = || of_address(per(Reset::Hour, "anonymous", settings.anonymous_per_hour));
     let mut limits = Limits::default();
-    if request.method() == Method::POST && GUESSABLE.contains(&path.trim_end_matches('/')) {
+    let is_guessable = request.method() == Method::POST && GUESSABLE.contains(&path.trim_end_matches('/'));
+    if is_guessable || path.starts_with(SIGN_IN) {
         // Whatever credential comes with it: a made-up one must not open a way around the limit.
         limits.before.extend(of_address(per(Reset::Minute, "auth", settings.auth_per_minute)));
     }
@@ -113,7 +119,7 @@ fn per(reset: Reset, name: &'static str, limit: u32) -> Option<RateLimit> {
 
 /// Who a request says it is from, as far as that can be told without the database.
 enum Caller {
-    /// A well-formed API key; its hash, if keys are limited.
+    /// A well-formed API key or a customer's token; its hash, if keys are limited.
     Key(Option<String>),
     /// A member whose token is valid.
     Member(String),
@@ -122,22 +128,19 @@ enum Caller {
 }
 
 fn caller(state: &HttpState, headers: &HeaderMap, now: Timestamp) -> Caller {
+    let is_limited = state.app.rate_limits.settings.key_per_minute > 0;
+    let of_key = |key: &SecretString| {
+        Caller::Key(is_limited.then(|| hexadecimal(&api_key::hash(&state.app.keyring, key))))
+    };
     match credential(headers) {
-        Ok(Credential::ApiKey(key)) if api_key::is_well_formed(key.expose_secret()) => {
-            let is_limited = state.app.rate_limits.settings.key_per_minute > 0;
-            Caller::Key(is_limited.then(|| hexadecimal(&api_key::hash(&state.app.keyring, &key))))
-        }
+        Ok(Credential::ApiKey(key)) if api_key::is_well_formed(key.expose_secret()) => of_key(&key),
+        Ok(Credential::CustomerToken(token)) => of_key(&token),
         Ok(Credential::AccessToken { token, .. }) => {
             let verified = state.app.access_tokens.verify(token.expose_secret(), now);
             verified.map_or(Caller::Nobody, |claims| Caller::Member(claims.member.to_string()))
         }
         Ok(Credential::ApiKey(_)) | Err(_) => Caller::Nobody,
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
-    nibbles.filter_map(|nibble| char::from_digit(u32::from(nibble), 16)).collect()
 }
 
 /// Whether a request pays, gives back or names what is charged.

@@ -105,6 +105,15 @@ impl TestDatabase {
         PgConnection::connect_with(&options).await.unwrap()
     }
 
+    /// Everything that is stored, as one text with bytes in hexadecimal.
+    pub async fn dump(&self) -> String {
+        let mut connection = self.connect_as_superuser().await;
+        sqlx::query("SET xmlbinary = hex").execute(&mut connection).await.unwrap();
+        let rows = "SELECT string_agg(query_to_xml(format('SELECT * FROM %I', relname), true, false, '')::text, '')
+            FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition";
+        sqlx::query_scalar(rows).fetch_one(&mut connection).await.unwrap()
+    }
+
     /// Reads one text past row-level security, as only the superuser of the test's PostgreSQL can.
     pub async fn text_as_superuser(&self, sql: &str) -> String {
         let mut connection = self.connect_as_superuser().await;

@@ -9,13 +9,13 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use usance_core::{
     access::{KeyScopes, Role},
-    ids::{ApiKeyId, MemberId, SessionId},
+    ids::{ApiKeyId, CustomerId, CustomerTokenId, MemberId, SessionId},
 };
 use usance_db::{Scope, api_keys, sessions};
 
 use super::api_key;
 use crate::{
-    App,
+    App, customer_tokens,
     error::{Code, Error, Result, chain},
 };
 
@@ -38,10 +38,12 @@ pub enum Credential {
         /// Live or test data.
         livemode: bool,
     },
+    /// A customer's token; it decides the mode.
+    CustomerToken(SecretString),
 }
 
 /// Who is calling.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
     /// A server of the tenant.
     SecretKey(ApiKeyId, KeyScopes),
@@ -49,6 +51,26 @@ pub enum Caller {
     PublishableKey(ApiKeyId),
     /// A person of the tenant's staff.
     Member(SignedInMember),
+    /// A buyer of the tenant, who sees what is its own.
+    Customer(SignedInCustomer),
+}
+
+/// A customer who presented a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedInCustomer {
+    /// Who.
+    pub id: CustomerId,
+    /// The tenant's own name for it.
+    pub external_id: Option<String>,
+    /// The token.
+    pub token: CustomerTokenId,
+}
+
+impl SignedInCustomer {
+    /// Whether a name that a request carries is the customer's own.
+    pub fn is_named(&self, name: &str) -> bool {
+        self.external_id.as_deref() == Some(name) || name.parse() == Ok(self.id)
+    }
 }
 
 /// A member who presented an access token.
@@ -63,7 +85,7 @@ pub struct SignedInMember {
 }
 
 /// A caller, and whose rows it reaches.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Identity {
     /// Who.
     pub caller: Caller,
@@ -72,15 +94,19 @@ pub struct Identity {
 }
 
 /// A key that was found, and until when it is honoured.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct FoundKey {
     identity: Identity,
     expires_at: Option<Timestamp>,
 }
 
 impl FoundKey {
+    fn is_honoured(&self, now: Timestamp) -> bool {
+        self.expires_at.is_none_or(|end| now < end)
+    }
+
     fn at(self, now: Timestamp) -> Option<Identity> {
-        self.expires_at.is_none_or(|end| now < end).then_some(self.identity)
+        self.is_honoured(now).then_some(self.identity)
     }
 }
 
@@ -93,7 +119,7 @@ impl KeyCache {
         let keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (key, found_at) = keys.get(key_hash)?;
         // A clock that was set back must not keep a key alive.
-        (now.duration_since(*found_at).abs() < CACHE_LIFETIME).then_some(*key)
+        (now.duration_since(*found_at).abs() < CACHE_LIFETIME).then(|| key.clone())
     }
 
     fn insert(&self, key_hash: Vec<u8>, key: FoundKey, now: Timestamp) {
@@ -116,6 +142,7 @@ pub async fn authenticate(app: &App, credential: Credential) -> Result<Identity>
     let identity = match credential {
         Credential::ApiKey(key) => find_key(app, &key, now).await?,
         Credential::AccessToken { token, livemode } => find_member(app, &token, livemode, now).await?,
+        Credential::CustomerToken(token) => customer_tokens::find(app, &token, now).await?,
     };
     identity
         .ok_or_else(|| Error::refused(Code::Unauthorized, "the key or token is not valid, or it was revoked"))
@@ -139,12 +166,11 @@ async fn find_key(app: &App, key: &SecretString, now: Timestamp) -> Result<Optio
     } else {
         Caller::PublishableKey(owner.id)
     };
-    let identity = Identity { caller, scope: owner.scope };
-    let found = FoundKey { identity, expires_at: owner.expires_at };
-    app.key_cache.insert(key_hash, found, now);
+    let found = FoundKey { identity: Identity { caller, scope: owner.scope }, expires_at: owner.expires_at };
+    app.key_cache.insert(key_hash, found.clone(), now);
     let noted_before = now.saturating_sub(USE_NOTED_EVERY).unwrap_or(now);
-    if found.at(now).is_some() && owner.last_used_at.is_none_or(|at| at < noted_before) {
-        note_use(app, identity.scope, owner.id, noted_before, now).await;
+    if found.is_honoured(now) && owner.last_used_at.is_none_or(|at| at < noted_before) {
+        note_use(app, owner.scope, owner.id, noted_before, now).await;
     }
     Ok(found.at(now))
 }

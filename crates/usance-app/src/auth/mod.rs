@@ -8,4 +8,6 @@ pub mod password;
 pub(crate) mod tenant_token;
 
 pub(crate) use authenticate::role_of;
-pub use authenticate::{Caller, Credential, Identity, KeyCache, SignedInMember, authenticate};
+pub use authenticate::{
+    Caller, Credential, Identity, KeyCache, SignedInCustomer, SignedInMember, authenticate,
+};

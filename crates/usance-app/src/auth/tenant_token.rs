@@ -15,7 +15,7 @@ pub(crate) fn generate(random: &dyn Random, prefix: &str, tenant: TenantId) -> S
 
 /// The tenant that a token of the kind names.
 pub(crate) fn tenant_of(prefix: &str, token: &SecretString) -> Option<TenantId> {
-    let (found, rest) = token.expose_secret().split_once('_')?;
+    let rest = token.expose_secret().strip_prefix(prefix)?.strip_prefix('_')?;
     let (tenant, _) = rest.rsplit_once('_')?;
-    if found == prefix { tenant.parse().ok() } else { None }
+    tenant.parse().ok()
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use super::{error::SettingsError, layers::Layers};
-use crate::webhooks::GuardSettings;
+use crate::guard::GuardSettings;
 
 const DNS_PORT: u16 = 53;
 

@@ -19,10 +19,10 @@ pub use layers::DEFAULTS;
 
 use crate::{
     auth::keyring::Keyring,
+    guard::GuardSettings,
     ingest::{IngestSettings, REQUEST_BYTES_MAX},
     rate_limits::RateLimitSettings,
     stripe::StripeSettings,
-    webhooks::GuardSettings,
 };
 use layers::Layers;
 

@@ -173,7 +173,7 @@ pub(super) async fn require_feature(cx: &Cx, code: &str) -> Result<()> {
     if memory.knows_feature(code) {
         return Ok(());
     }
-    let mut tx = cx.begin().await?;
+    let mut tx = cx.begin_as_tenant().await?;
     features::find(&mut tx, code).await?.ok_or_else(|| Error::not_found("feature"))?;
     memory.remember_feature(code);
     Ok(())

@@ -77,7 +77,7 @@ pub(super) async fn find(cx: &Cx, name: &str) -> Result<Arc<Remembered>> {
 async fn read_by_name(cx: &Cx, memory: &ScopeMemory, name: &str) -> Result<Arc<Remembered>> {
     let (generation, as_of) = (memory.generation(), cx.app.now());
     let additions = memory.additions(name);
-    let mut tx = cx.begin().await?;
+    let mut tx = cx.begin_as_tenant().await?;
     let customer = customers::get(&mut tx, name).await?;
     let rights = Rights::load(&mut tx, &customer).await?;
     let uses = uses::load(&mut tx, &[&rights], as_of).await?.pop().unwrap_or_default();
@@ -94,7 +94,7 @@ async fn read_uses(cx: &Cx, of: &[&Remembered]) -> Result<()> {
     });
     let before: Vec<(Arc<Rights>, u64, Additions)> = before.collect();
     let rights: Vec<&Rights> = before.iter().map(|(rights, ..)| &**rights).collect();
-    let mut tx = cx.begin().await?;
+    let mut tx = cx.begin_as_tenant().await?;
     let version = catalog_versions::get(&mut tx).await?;
     if rights.iter().any(|rights| rights.version != version) {
         // News of it may still come, or was lost with a connection that nobody knows to be dead.

@@ -194,7 +194,7 @@ async fn issue(
 pub fn signed_in(cx: &Cx) -> Result<SignedInMember> {
     match cx.caller {
         Some(Caller::Member(member)) => Ok(member),
-        Some(Caller::SecretKey(..) | Caller::PublishableKey(_)) | None => {
+        Some(Caller::SecretKey(..) | Caller::PublishableKey(_) | Caller::Customer(_)) | None => {
             Err(Error::refused(Code::Forbidden, "this is for members: sign in"))
         }
     }

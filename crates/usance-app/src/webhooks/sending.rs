@@ -6,16 +6,14 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use reqwest::{Response, StatusCode, header};
+use reqwest::{Method, Response, StatusCode, header};
 use tokio::time::timeout_at;
 use usance_core::webhook::{FailedAttempt, SigningSecret, body_signature, signatures};
 use usance_db::webhook_deliveries::Attempt;
 use uuid::Uuid;
 
-use super::{
-    guard::{GuardedClient, NoAddress},
-    message::Message,
-};
+use super::message::Message;
+use crate::guard::{GuardedClient, NoAddress};
 
 /// From the search for the address to the last byte of the answer.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(15);
@@ -110,8 +108,9 @@ async fn exchange(
     let Some(current) = target.secrets.first() else {
         return Err(NoAnswer::Because("the signing secret cannot be opened: rotate it".to_owned()));
     };
-    let request =
-        client.post(&target.url, target.livemode).map_err(|fault| NoAnswer::Because(fault.to_string()))?;
+    let request = client
+        .request(Method::POST, &target.url, target.livemode)
+        .map_err(|fault| NoAnswer::Because(fault.to_string()))?;
     let Message { id, event_type, body } = message;
     let request = request
         .header(header::CONTENT_TYPE, "application/json")

@@ -5,7 +5,7 @@ use futures_util::FutureExt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use usance_app::{customers, tax::Tax};
+use usance_app::{auth::Caller, customers, tax::Tax};
 use usance_db::customers::Customer;
 use utoipa::ToSchema;
 
@@ -129,6 +129,7 @@ pub(crate) struct CustomerView {
     tax: Value,
     #[schema(value_type = BTreeMap<String, String>)]
     address: Value,
+    /// Empty for the customer itself.
     #[schema(value_type = BTreeMap<String, String>)]
     metadata: Value,
     #[schema(value_type = String, format = DateTime)]
@@ -152,6 +153,13 @@ impl From<Customer> for CustomerView {
             created_at: customer.created_at,
             updated_at: customer.updated_at,
         }
+    }
+}
+
+impl CustomerView {
+    /// Leaves out what the tenant has noted for itself.
+    pub(crate) fn hide_from_customers(&mut self) {
+        self.metadata = Value::Object(serde_json::Map::new());
     }
 }
 
@@ -194,7 +202,11 @@ pub(crate) async fn get_customer(
     Path(customer): Path<String>,
 ) -> ApiResult<Json<CustomerView>> {
     let mut tx = cx.begin().await?;
-    Ok(Json(customers::get(&mut tx, &customer).await?.into()))
+    let mut view = CustomerView::from(customers::get(&mut tx, &customer).await?);
+    if matches!(cx.caller, Some(Caller::Customer(_))) {
+        view.hide_from_customers();
+    }
+    Ok(Json(view))
 }
 
 /// Change a customer

@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use usance_app::{
     Cx,
     auth::Credential,
+    customer_tokens::is_customer_token,
     error::{Code, Error},
     sessions::Origin,
 };
@@ -78,6 +79,9 @@ pub(crate) fn credential(headers: &HeaderMap) -> ApiResult<Credential> {
     let text = bearer.or(api_key).filter(|text| !text.is_empty()).ok_or_else(missing)?;
     if text.starts_with("sk_") || text.starts_with("pk_") {
         return Ok(Credential::ApiKey(SecretString::from(text)));
+    }
+    if is_customer_token(&text) {
+        return Ok(Credential::CustomerToken(SecretString::from(text)));
     }
     let livemode = match headers.get("usance-mode").map(axum::http::HeaderValue::as_bytes) {
         None | Some(b"test") => false,

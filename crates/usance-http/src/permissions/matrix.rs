@@ -18,6 +18,15 @@ const ANY_KEY: Access = Access::Granted(Grant {
     role: None,
     secret_keys: SecretKeys::Any,
     publishable_keys: true,
+    customers: false,
+    modes: Modes::Both,
+});
+/// A customer, about the token that is sent.
+const CUSTOMER: Access = Access::Granted(Grant {
+    role: None,
+    secret_keys: SecretKeys::None,
+    publishable_keys: false,
+    customers: true,
     modes: Modes::Both,
 });
 
@@ -41,13 +50,21 @@ const fn public(area: Area) -> Access {
     granted(Some(Viewer), SecretKeys::With(area, Right::Read), true)
 }
 
+/// The same as [`read`], and each customer what is its own.
+const fn own(area: Area) -> Access {
+    match read(area) {
+        Access::Open => Access::Open,
+        Access::Granted(grant) => Access::Granted(Grant { customers: true, ..grant }),
+    }
+}
+
 /// Members with the role or a greater one, and no keys: what decides who is let in is not done by programs.
 const fn member(role: Role) -> Access {
     granted(Some(role), SecretKeys::None, false)
 }
 
 const fn granted(role: Option<Role>, secret_keys: SecretKeys, publishable_keys: bool) -> Access {
-    Access::Granted(Grant { role, secret_keys, publishable_keys, modes: Modes::Both })
+    Access::Granted(Grant { role, secret_keys, publishable_keys, customers: false, modes: Modes::Both })
 }
 
 /// The same in test mode only.
@@ -74,6 +91,7 @@ pub(super) const ROUTES: &[Route] = &[
     route("POST", "/api/v1/api-keys/{id}/revoke", member(Owner)),
     route("GET", "/api/v1/audit", member(Admin)),
     route("GET", "/api/v1/audit-log", member(Admin)),
+    route("POST", "/api/v1/auth/customers/logout", CUSTOMER),
     route("GET", "/api/v1/auth/tenants/api-keys", member(Admin)),
     route("POST", "/api/v1/auth/tenants/api-keys/regenerate", member(Owner)),
     route("POST", "/api/v1/auth/tenants/api-keys/revoke", member(Owner)),
@@ -108,29 +126,32 @@ pub(super) const ROUTES: &[Route] = &[
     route("GET", "/api/v1/coupons/{code}", read(Catalog)),
     route("PATCH", "/api/v1/coupons/{code}", write(Developer, Catalog)),
     route("DELETE", "/api/v1/coupons/{code}", write(Developer, Catalog)),
-    route("GET", "/api/v1/credit-notes", read(Invoices)),
+    route("GET", "/api/v1/credit-notes", own(Invoices)),
     route("POST", "/api/v1/credit-notes", write(Admin, Invoices)),
-    route("GET", "/api/v1/credit-notes/{id}", read(Invoices)),
+    route("GET", "/api/v1/credit-notes/{id}", own(Invoices)),
     route("GET", "/api/v1/customers", read(Customers)),
     route("POST", "/api/v1/customers", write(Developer, Customers)),
-    route("GET", "/api/v1/customers/{customer}", read(Customers)),
+    route("GET", "/api/v1/customers/{customer}", own(Customers)),
     route("PATCH", "/api/v1/customers/{customer}", write(Developer, Customers)),
     route("DELETE", "/api/v1/customers/{customer}", write(Admin, Customers)),
-    route("GET", "/api/v1/customers/{customer}/access", read(Entitlements)),
-    route("GET", "/api/v1/customers/{customer}/credit-balance", read(Invoices)),
-    route("GET", "/api/v1/customers/{customer}/discounts", read(Customers)),
+    route("GET", "/api/v1/customers/{customer}/access", own(Entitlements)),
+    route("GET", "/api/v1/customers/{customer}/credit-balance", own(Invoices)),
+    route("GET", "/api/v1/customers/{customer}/discounts", own(Customers)),
     route("POST", "/api/v1/customers/{customer}/discounts", write(Developer, Customers)),
     route("DELETE", "/api/v1/customers/{customer}/discounts/{id}", write(Developer, Customers)),
-    route("GET", "/api/v1/customers/{customer}/invoices", read(Invoices)),
-    route("GET", "/api/v1/customers/{customer}/payment-methods", read(Payments)),
+    route("GET", "/api/v1/customers/{customer}/invoices", own(Invoices)),
+    route("GET", "/api/v1/customers/{customer}/payment-methods", own(Payments)),
     route("POST", "/api/v1/customers/{customer}/payment-methods", write(Developer, Payments)),
     route("DELETE", "/api/v1/customers/{customer}/payment-methods/{id}", write(Developer, Payments)),
-    route("GET", "/api/v1/customers/{customer}/usage", read(Usage)),
-    route("GET", "/api/v1/customers/{customer}/wallet", read(Wallets)),
+    route("GET", "/api/v1/customers/{customer}/tokens", read(Customers)),
+    route("POST", "/api/v1/customers/{customer}/tokens", write(Developer, Customers)),
+    route("DELETE", "/api/v1/customers/{customer}/tokens/{id}", write(Developer, Customers)),
+    route("GET", "/api/v1/customers/{customer}/usage", own(Usage)),
+    route("GET", "/api/v1/customers/{customer}/wallet", own(Wallets)),
     route("GET", "/api/v1/deliveries", develop(Webhooks)),
     route("GET", "/api/v1/deliveries/{id}", develop(Webhooks)),
     route("POST", "/api/v1/deliveries/{id}/replay", write(Developer, Webhooks)),
-    route("GET", "/api/v1/entitlements/check", read(Entitlements)),
+    route("GET", "/api/v1/entitlements/check", own(Entitlements)),
     route("POST", "/api/v1/entitlements/consume", write(Developer, Entitlements)),
     route("GET", "/api/v1/events", read(Usage)),
     route("POST", "/api/v1/events", write(Developer, Usage)),
@@ -147,12 +168,16 @@ pub(super) const ROUTES: &[Route] = &[
     route("POST", "/api/v1/holds/{id}/extend", write(Developer, Wallets)),
     route("POST", "/api/v1/holds/{id}/release", write(Developer, Wallets)),
     route("POST", "/api/v1/holds/{id}/settle", write(Developer, Wallets)),
-    route("GET", "/api/v1/invoices", read(Invoices)),
+    route("GET", "/api/v1/identity-providers", member(Admin)),
+    route("POST", "/api/v1/identity-providers", member(Owner)),
+    route("PATCH", "/api/v1/identity-providers/{id}", member(Owner)),
+    route("DELETE", "/api/v1/identity-providers/{id}", member(Owner)),
+    route("GET", "/api/v1/invoices", own(Invoices)),
     route("POST", "/api/v1/invoices", write(Admin, Invoices)),
     route("POST", "/api/v1/invoices/preview", read(Invoices)),
-    route("GET", "/api/v1/invoices/{id}", read(Invoices)),
-    route("GET", "/api/v1/invoices/{id}.pdf", read(Invoices)),
-    route("GET", "/api/v1/invoices/{id}/explain", read(Invoices)),
+    route("GET", "/api/v1/invoices/{id}", own(Invoices)),
+    route("GET", "/api/v1/invoices/{id}.pdf", own(Invoices)),
+    route("GET", "/api/v1/invoices/{id}/explain", own(Invoices)),
     route("POST", "/api/v1/invoices/{id}/finalize", write(Admin, Invoices)),
     route("POST", "/api/v1/invoices/{id}/mark-uncollectible", write(Admin, Invoices)),
     route("POST", "/api/v1/invoices/{id}/pay", write(Admin, Payments)),
@@ -168,7 +193,7 @@ pub(super) const ROUTES: &[Route] = &[
     route("GET", "/api/v1/meters/{code}", read(Catalog)),
     route("PATCH", "/api/v1/meters/{code}", write(Developer, Catalog)),
     route("DELETE", "/api/v1/meters/{code}", write(Developer, Catalog)),
-    route("GET", "/api/v1/payments", read(Payments)),
+    route("GET", "/api/v1/payments", own(Payments)),
     route("POST", "/api/v1/payments/{id}/refunds", write(Admin, Payments)),
     route("GET", "/api/v1/plans", read(Catalog)),
     route("POST", "/api/v1/plans", write(Developer, Catalog)),
@@ -181,14 +206,14 @@ pub(super) const ROUTES: &[Route] = &[
     route("GET", "/api/v1/pricing", public(Catalog)),
     route("GET", "/api/v1/pricing/{tenant_slug}", OPEN),
     route("POST", "/api/v1/quotes", read(Catalog)),
-    route("GET", "/api/v1/refunds", read(Payments)),
-    route("GET", "/api/v1/refunds/{id}", read(Payments)),
-    route("GET", "/api/v1/subscriptions", read(Subscriptions)),
+    route("GET", "/api/v1/refunds", own(Payments)),
+    route("GET", "/api/v1/refunds/{id}", own(Payments)),
+    route("GET", "/api/v1/subscriptions", own(Subscriptions)),
     route("POST", "/api/v1/subscriptions", write(Developer, Subscriptions)),
-    route("GET", "/api/v1/subscriptions/{id}", read(Subscriptions)),
+    route("GET", "/api/v1/subscriptions/{id}", own(Subscriptions)),
     route("POST", "/api/v1/subscriptions/{id}/cancel", write(Developer, Subscriptions)),
     route("POST", "/api/v1/subscriptions/{id}/change", write(Developer, Subscriptions)),
-    route("GET", "/api/v1/subscriptions/{id}/entitlements", read(Subscriptions)),
+    route("GET", "/api/v1/subscriptions/{id}/entitlements", own(Subscriptions)),
     route("PUT", "/api/v1/subscriptions/{id}/entitlements", write(Developer, Subscriptions)),
     route("POST", "/api/v1/subscriptions/{id}/pause", write(Developer, Subscriptions)),
     route("POST", "/api/v1/subscriptions/{id}/resume", write(Developer, Subscriptions)),
@@ -204,11 +229,11 @@ pub(super) const ROUTES: &[Route] = &[
     route("GET", "/api/v1/test-clock", in_test_mode(read(Settings))),
     route("PUT", "/api/v1/test-clock", in_test_mode(write(Developer, Settings))),
     route("POST", "/api/v1/test-clock/advance", in_test_mode(write(Developer, Settings))),
-    route("GET", "/api/v1/usage", read(Usage)),
-    route("GET", "/api/v1/wallets/{id}", read(Wallets)),
+    route("GET", "/api/v1/usage", own(Usage)),
+    route("GET", "/api/v1/wallets/{id}", own(Wallets)),
     route("PATCH", "/api/v1/wallets/{id}", write(Admin, Wallets)),
     route("POST", "/api/v1/wallets/{id}/debits", write(Developer, Wallets)),
-    route("GET", "/api/v1/wallets/{id}/entries", read(Wallets)),
+    route("GET", "/api/v1/wallets/{id}/entries", own(Wallets)),
     route("POST", "/api/v1/wallets/{id}/grants", write(Admin, Wallets)),
     route("POST", "/api/v1/wallets/{id}/topups", write(Admin, Wallets)),
     route("GET", "/api/v1/webhook-endpoints", develop(Webhooks)),
@@ -224,6 +249,8 @@ pub(super) const ROUTES: &[Route] = &[
     route("GET", "/.well-known/jwks.json", OPEN),
     // Of the router that benchmarks compare with.
     route("GET", "/api/v1/constant", read(Settings)),
+    route("GET", "/auth/{provider}/callback", OPEN),
+    route("GET", "/auth/{provider}/login", OPEN),
     route("GET", "/health", OPEN),
     route("GET", "/invoices/{token}", OPEN),
     route("GET", "/invoices/{token}/pdf", OPEN),

@@ -1,6 +1,7 @@
 //! Who may call which route: one matrix, enforced before any handler runs.
 
 mod matrix;
+mod own;
 
 use std::{
     collections::HashMap,
@@ -27,7 +28,7 @@ use usance_core::{
 
 use crate::{
     HttpState,
-    error::{ApiResult, no_such_method},
+    error::{ApiError, ApiResult, no_such_method},
     extract::{credential, request_id},
     rate_limit::client_address,
 };
@@ -64,6 +65,8 @@ pub struct Grant {
     pub secret_keys: SecretKeys,
     /// Whether publishable keys may.
     pub publishable_keys: bool,
+    /// Whether customers may, about themselves.
+    pub customers: bool,
     /// In which modes.
     pub modes: Modes,
 }
@@ -107,7 +110,7 @@ pub(crate) fn is_open(method: &Method, path: &str) -> bool {
 }
 
 /// Finds who calls, and lets in whom the matrix lets in. The handler finds the caller's context among the extensions.
-pub(crate) async fn authorize(State(state): State<HttpState>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn authorize(State(state): State<HttpState>, request: Request, next: Next) -> Response {
     // What has no path has no handler.
     let Some(path) = request.extensions().get::<MatchedPath>() else { return next.run(request).await };
     let access = find(request.method(), path.as_str());
@@ -117,8 +120,12 @@ pub(crate) async fn authorize(State(state): State<HttpState>, mut request: Reque
         Some(Access::Granted(grant)) => {
             match admit(&state, present(&state, request.headers(), request.extensions()), &grant).await {
                 Ok(cx) => {
-                    request.extensions_mut().insert(cx);
-                    next.run(request).await
+                    let (mut parts, body) = request.into_parts();
+                    if let Err(error) = own::require(&cx, &mut parts, &state).await {
+                        return ApiError::from(error).into_response();
+                    }
+                    parts.extensions.insert(cx);
+                    next.run(Request::from_parts(parts, body)).await
                 }
                 Err(error) => error.into_response(),
             }
@@ -201,6 +208,11 @@ impl Grant {
                     return Err(Error::refused(Code::Forbidden, detail));
                 }
             },
+            Caller::Customer(_) if self.customers => {}
+            Caller::Customer(_) => {
+                let detail = "a customer's token cannot do this: it shows what is the customer's own";
+                return Err(Error::refused(Code::Forbidden, detail));
+            }
         }
         if livemode && self.modes == Modes::Test {
             return Err(Error::refused(Code::TestModeOnly, "live mode has no test clock: use a test key"));

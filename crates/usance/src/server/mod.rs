@@ -25,12 +25,14 @@ use usance_app::{
     config::{Role, Settings},
     entitlements::{self, Entitlements},
     gateway::{Gateways, sandbox::SandboxGateway},
+    guard::GuardedClient,
     ingest::{self, Ingest},
     invoice_pdf::PdfRendering,
+    oidc::Discoveries,
     rate_limits::{RateLimits, RedisLimiter},
     stripe::Stripe,
     wallets::WalletWriter,
-    webhooks::{self, GuardedClient},
+    webhooks,
 };
 use usance_core::clock::{Clock, Random};
 use usance_http::HttpSettings;
@@ -186,6 +188,7 @@ async fn build_app(
         entitlements,
         rate_limits: RateLimits::new(settings.rate_limits, redis),
         guarded_client: GuardedClient::new(settings.guard.clone()),
+        discoveries: Discoveries::default(),
         webhook_tests: Semaphore::new(webhooks::TESTS_UNDER_WAY_MAX),
         stripe: Stripe::new(settings.stripe.clone())?,
         wallet_writer: WalletWriter::new(writers.clone()),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod api;
+mod canary;
 mod cli;
 mod commercial_terms;
 mod event_partitions;
@@ -14,6 +15,7 @@ mod isolation;
 mod kill;
 mod ledger;
 mod managed_postgres;
+mod oidc;
 mod openapi;
 mod permissions;
 mod program;

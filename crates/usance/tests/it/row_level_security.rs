@@ -6,9 +6,10 @@ use usance_testkit::{TestDatabase, TestServer};
 /// Tables without tenant: the migrations' own.
 const NOT_OF_A_TENANT: [&str; 1] = ["_sqlx_migrations"];
 /// Indexes that cannot begin with the tenant, because the tenant is not known yet when they are read.
-const FOUND_BEFORE_THE_TENANT: [&str; 6] = [
+const FOUND_BEFORE_THE_TENANT: [&str; 7] = [
     "api_keys_key_hash_key",
     "due_work_due_at_idx",
+    "identity_providers_id_key",
     "members_email_idx",
     "tenants_slug_key",
     "tenants_email_key",
@@ -86,7 +87,7 @@ async fn no_role_of_the_server_owns_a_table_or_may_look_past_the_policies() {
     )
     .await;
     assert_eq!(owners, ["usance_owner"]);
-    let truncating = names(&database, "SELECT relname::text FROM pg_class c, unnest(ARRAY['usance_app', 'usance_writer', 'usance_system']) AS role
+    let truncating = names(&database, "SELECT relname::text FROM pg_class c, unnest(ARRAY['usance_app', 'usance_writer', 'usance_system', 'usance_customer']) AS role
         WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND has_table_privilege(role, c.oid, 'TRUNCATE')").await;
     assert_eq!(truncating, Vec::<String>::new());
     let definers = names(
@@ -123,6 +124,37 @@ async fn a_query_without_tenant_fails_instead_of_answering() {
 }
 
 #[tokio::test]
+async fn a_customer_changes_nothing_and_reads_no_secret() {
+    let database = TestDatabase::new().await;
+    let changed = names(
+        &database,
+        "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+        AND has_table_privilege('usance_customer', oid, 'INSERT, UPDATE, DELETE, TRUNCATE')",
+    )
+    .await;
+    let read = names(
+        &database,
+        "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+        AND has_any_column_privilege('usance_customer', oid, 'SELECT') ORDER BY 1",
+    )
+    .await;
+
+    assert_eq!(changed, Vec::<String>::new());
+    let secrets = [
+        "tenants",
+        "members",
+        "api_keys",
+        "customer_tokens",
+        "webhook_endpoints",
+        "webhook_secrets",
+        "events",
+        "audit_entries",
+    ];
+    assert!(read.iter().all(|table| !secrets.contains(&table.as_str())), "{read:?}");
+    assert!(read.contains(&"invoices".to_owned()));
+}
+
+#[tokio::test]
 async fn the_login_itself_reaches_no_table() {
     let database = TestDatabase::new().await;
     let mut connection = database.connect().await;
@@ -155,7 +187,7 @@ async fn immutable_rows_cannot_be_changed_by_the_server() {
         "wallet_entries",
         "wallet_operations",
     ] {
-        for role in ["usance_app", "usance_writer", "usance_system"] {
+        for role in ["usance_app", "usance_writer", "usance_system", "usance_customer"] {
             for privilege in ["UPDATE", "DELETE"] {
                 if (table, privilege) == ("line_items", "DELETE") {
                     // Of drafts only, which are rated again: a trigger keeps those of an issued invoice.

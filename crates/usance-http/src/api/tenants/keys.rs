@@ -52,7 +52,7 @@ pub(crate) async fn verify_key(Authorized(cx): Authorized) -> ApiResult<Json<Ver
     let tenant = TenantView::new(tenant, livemode, public);
     let tenant = match cx.caller {
         Some(Caller::PublishableKey(_)) => tenant.for_browsers(),
-        Some(Caller::SecretKey(..) | Caller::Member(_)) | None => tenant,
+        Some(Caller::SecretKey(..) | Caller::Member(_) | Caller::Customer(_)) | None => tenant,
     };
     Ok(Json(VerifiedKeyView { valid: true, tenant, mode: audit::mode(livemode) }))
 }

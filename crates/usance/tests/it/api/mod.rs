@@ -8,6 +8,7 @@ mod billing;
 mod catalog;
 mod coupons;
 mod credit_notes;
+mod customer_tokens;
 mod customers;
 mod entitlements;
 mod errors;

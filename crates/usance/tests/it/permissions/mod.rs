@@ -47,6 +47,12 @@ async fn callers(server: &TestServer) -> Vec<(&'static str, Client)> {
     ] {
         callers.push((name, server.client.with_key(&key)));
     }
+    let client = server.client.with_key(registered["tenant"]["api_key_test_secret"].as_str().unwrap());
+    // So that the names of the table are its own.
+    let customer = json!({ "external_id": "customer", "name": "Customer", "currency": "USD" });
+    client.post("/customers", customer).await.expect(201);
+    let token = client.post("/customers/customer/tokens", json!({})).await.expect(201);
+    callers.push(("customer", server.client.with_key(token["secret"].as_str().unwrap())));
     callers
 }
 
@@ -117,19 +123,24 @@ fn lesser_callers_are_let_in_nowhere_where_greater_ones_are_not() {
     let mut lines = MATRIX.lines();
     assert_eq!(
         lines.next(),
-        Some("nobody viewer developer admin owner sk_test sk_live pk_test pk_live usage:write")
+        Some("nobody viewer developer admin owner sk_test sk_live pk_test pk_live usage:write customer")
     );
     for row in lines {
         let cells: Vec<bool> = row.split(' ').next().unwrap().chars().map(|cell| cell == 'x').collect();
-        let [nobody, viewer, developer, admin, owner, sk_test, sk_live, pk_test, pk_live, scoped] = cells[..]
+        let [nobody, viewer, developer, admin, owner, sk_test, sk_live, pk_test, pk_live, scoped, customer] =
+            cells[..]
         else {
             panic!("{row}")
         };
         assert!(viewer <= developer && developer <= admin && admin <= owner, "{row}");
         assert!(scoped <= sk_test && sk_live <= sk_test && pk_live == pk_test && pk_test <= sk_test, "{row}");
         assert!(!nobody || cells.iter().all(|cell| *cell), "{row}");
+        assert!(
+            !customer || nobody || row.contains(" GET ") || row.ends_with("/auth/customers/logout"),
+            "{row}"
+        );
         let changes = !row.contains(" GET ") && !row.contains("/preview") && !row.contains("/quotes");
-        let of_oneself = row.contains("/auth/tenants/");
+        let of_oneself = row.contains("/auth/");
         assert!(!changes || of_oneself || (!viewer && !pk_test), "{row}");
     }
 }

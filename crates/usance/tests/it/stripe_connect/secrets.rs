@@ -8,10 +8,6 @@ use usance_testkit::{Client, StripePeer, StripeVice, TempDir, TestDatabase};
 use super::{CALLBACK, CONNECT, DISCONNECT, STATUS, text};
 use crate::program::Instance;
 
-/// Everything that is stored, as one text.
-const DUMP: &str = "SELECT string_agg(query_to_xml(format('SELECT * FROM %I', relname), true, false, '')::text, '')
-    FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition";
-
 #[tokio::test]
 async fn no_answer_no_log_and_no_row_holds_a_secret() {
     // given a server that logs everything, with its key in a file
@@ -51,7 +47,7 @@ async fn no_answer_no_log_and_no_row_holds_a_secret() {
 
     // then
     let log = server.process.log();
-    let stored = database.text_as_superuser(DUMP).await;
+    let stored = database.dump().await;
     assert!(answers.concat().contains("acct_1") && stored.contains("stripe.disconnected"));
     assert!(log.contains("Stripe did not do what was asked"), "the log says what went wrong");
     let secrets = ["peer0hush", "token0of0the0account"].map(str::to_owned).into_iter();

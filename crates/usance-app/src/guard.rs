@@ -16,7 +16,7 @@ use hickory_resolver::{
 };
 use ipnet::IpNet;
 use reqwest::{
-    Client, RequestBuilder,
+    Client, Method, RequestBuilder,
     dns::{Addrs, Name, Resolve, Resolving},
     redirect,
 };
@@ -107,14 +107,19 @@ impl GuardedClient {
     }
 
     /// Begins a call. A literal address is never resolved, so it is decided here whether it may be called.
-    pub(crate) fn post(&self, text: &str, livemode: bool) -> Result<RequestBuilder, UrlFault> {
+    pub(crate) fn request(
+        &self,
+        method: Method,
+        text: &str,
+        livemode: bool,
+    ) -> Result<RequestBuilder, UrlFault> {
         let (url, reach) = self.decide(text, livemode)?;
         let clients = self.clients.as_ref().ok_or(UrlFault::NoClient)?;
         let client = match reach {
             Reach::Public => &clients.public,
             Reach::Private => &clients.private,
         };
-        Ok(client.post(url))
+        Ok(client.request(method, url))
     }
 
     /// Reads an address and decides whether it may be called.
@@ -206,7 +211,7 @@ struct GuardedResolver {
 
 /// Why a name leads nowhere.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NoAddress {
+pub(crate) enum NoAddress {
     #[error("the name leads to no address that may be called")]
     NotReachable,
     #[error("the name has no address")]
