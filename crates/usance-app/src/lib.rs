@@ -33,6 +33,7 @@ pub mod invoice_sending;
 pub mod invoicing;
 mod ledger;
 mod logo;
+pub mod mail;
 mod measure;
 pub mod members;
 pub mod outbox;
@@ -75,6 +76,7 @@ use crate::{
     gateway::Gateways,
     ingest::Ingest,
     invoice_pdf::PdfRendering,
+    mail::Mailing,
     rate_limits::RateLimits,
     stripe::Stripe,
     wallets::WalletWriter,
@@ -121,6 +123,8 @@ pub struct Parts {
     pub guarded_client: GuardedClient,
     /// Bounds the test events that wait for answers.
     pub webhook_tests: Semaphore,
+    /// Where mails go.
+    pub mailing: Mailing,
     /// The way to Stripe, as far as it is configured.
     pub stripe: Stripe,
     /// Where debits and holds of wallets go.

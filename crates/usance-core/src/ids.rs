@@ -72,6 +72,8 @@ ids! {
     SessionId = "ses";
     /// Names an invitation to a tenant's staff.
     InvitationId = "invt";
+    /// Names a mail.
+    MailId = "mail";
     /// Names an entry of the audit log.
     AuditEntryId = "aud";
     /// Names a meter.

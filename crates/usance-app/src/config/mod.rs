@@ -5,6 +5,7 @@
 mod error;
 mod guard;
 mod layers;
+mod mail;
 mod rate_limits;
 mod stripe;
 
@@ -20,6 +21,7 @@ pub use layers::DEFAULTS;
 use crate::{
     auth::keyring::Keyring,
     ingest::{IngestSettings, REQUEST_BYTES_MAX},
+    mail::MailSettings,
     rate_limits::RateLimitSettings,
     stripe::StripeSettings,
     webhooks::GuardSettings,
@@ -103,6 +105,8 @@ pub struct Settings {
     pub rate_limits: RateLimitSettings,
     /// Where webhooks may lead.
     pub guard: GuardSettings,
+    /// How mails are sent, and as whom.
+    pub mail: MailSettings,
     /// How Stripe is spoken with.
     pub stripe: StripeSettings,
 }
@@ -179,6 +183,7 @@ impl Settings {
             redis_url: rate_limits::read_redis_url(&layers)?,
             rate_limits: rate_limits::read(&layers)?,
             guard: guard::read(&layers)?,
+            mail: mail::read(&layers)?,
             stripe: stripe::read(&layers)?,
         })
     }
