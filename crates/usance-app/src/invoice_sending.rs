@@ -52,7 +52,8 @@ pub async fn send(cx: &Cx, tx: &mut TenantTx, id: InvoiceId) -> Result<InvoiceWi
 
 async fn write_mail(cx: &Cx, tx: &mut TenantTx, invoice: &Invoice, email: String) -> Result<()> {
     let seller = tenants::find(tx).await?.ok_or(Error::Internal("the caller's own tenant is missing"))?;
-    let links = hosted_invoices::links(cx, invoice).ok_or(Error::Internal("an issued invoice has no page"))?;
+    let links =
+        hosted_invoices::links(cx, invoice).ok_or(Error::Internal("an issued invoice has no page"))?;
     let currency = Currency::parse(&invoice.currency)
         .map_err(|_| Error::Internal("a stored currency cannot be read"))?;
     let facts = InvoiceFacts {

@@ -133,7 +133,10 @@ pub async fn list_accounts(
     )
     .fetch_all(tx.connection())
     .await?;
-    Ok(rows.into_iter().map(|row| (TenantId::from_uuid(row.tenant_id), MemberId::from_uuid(row.id))).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| (TenantId::from_uuid(row.tenant_id), MemberId::from_uuid(row.id)))
+        .collect())
 }
 
 /// Finds a member.

@@ -17,7 +17,10 @@ pub(super) fn read(layers: &Layers) -> Result<MailSettings, SettingsError> {
     let secret = layers.secret("smtp_url", SMTP_URL, |address| SmtpServer::parse(address).is_some())?;
     let smtp = secret.as_ref().and_then(SmtpServer::parse);
     if smtp.is_some() && from.is_none() {
-        return Err(SettingsError::Needs { set: layers.place_of_secret("smtp_url"), missing: "USANCE_MAIL_FROM" });
+        return Err(SettingsError::Needs {
+            set: layers.place_of_secret("smtp_url"),
+            missing: "USANCE_MAIL_FROM",
+        });
     }
     let nowhere = FROM_NOWHERE.parse().map_err(|_| SettingsError::Missing { key: "mail_from" });
     Ok(MailSettings {

@@ -90,7 +90,10 @@ pub(crate) fn compose(from: &Mailbox, mail: &Mail, way: Way) -> Result<(Envelope
         .date((*created_at).into())
         .message_id(Some(format!("<{id}@{}>", from.email.domain())))
         // Nobody's holiday is an answer to this (RFC 3834).
-        .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()));
+        .raw_header(HeaderValue::new(
+            HeaderName::new_from_ascii_str("Auto-Submitted"),
+            "auto-generated".to_owned(),
+        ));
     if let Some(reply_to) = &letter.reply_to {
         message = message.reply_to(Mailbox::new(None, reply_to.parse().map_err(|_| CannotCompose)?));
     }
@@ -100,7 +103,9 @@ pub(crate) fn compose(from: &Mailbox, mail: &Mail, way: Way) -> Result<(Envelope
         .kind(lettre::message::MultiPartKind::Alternative)
         .boundary(id.to_string())
         .build()
-        .singlepart(SinglePart::builder().header(ContentType::TEXT_PLAIN).body(plain(&letter.paragraphs, way)))
+        .singlepart(
+            SinglePart::builder().header(ContentType::TEXT_PLAIN).body(plain(&letter.paragraphs, way)),
+        )
         .singlepart(SinglePart::html(html));
     let message = message.multipart(parts).map_err(|_| CannotCompose)?;
     let envelope = Envelope::new(Some(from.email.clone()), vec![to]).map_err(|_| CannotCompose)?;

@@ -195,7 +195,8 @@ async fn settle(
             let mut chance = [0; 4];
             app.random.fill(&mut chance);
             let attempts = usize::try_from(claimed.attempt).unwrap_or(usize::MAX);
-            next_attempt(attempts, now, u32::from_be_bytes(chance)).map_or(MailOutcome::Dead, MailOutcome::Retry)
+            next_attempt(attempts, now, u32::from_be_bytes(chance))
+                .map_or(MailOutcome::Dead, MailOutcome::Retry)
         }
     };
     let fault = sent.err().map(|fault| fault.to_string());

@@ -35,8 +35,8 @@ impl FileMailer {
 impl Mailer for FileMailer {
     fn send<'a>(&'a self, from: &'a Mailbox, mail: &'a Mail) -> BoxFuture<'a, Result<(), MailFault>> {
         async move {
-            let (_, bytes) = compose(from, mail, Way::EightBit)
-                .map_err(|error| MailFault::Refused(error.to_string()))?;
+            let (_, bytes) =
+                compose(from, mail, Way::EightBit).map_err(|error| MailFault::Refused(error.to_string()))?;
             let name = format!("{}-{}.eml", mail.created_at.strftime("%Y%m%dT%H%M%SZ"), mail.id);
             let dir = self.dir.clone();
             let written = spawn_blocking(move || write(&dir, &name, &bytes)).await;

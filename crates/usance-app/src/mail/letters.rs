@@ -47,7 +47,10 @@ fn of_usance(to: String, subject: String, paragraphs: Vec<Paragraph>) -> Letter 
 pub(crate) fn verify_email(app: &App, to: String, company: &str, token: &SecretString) -> Letter {
     let mut paragraphs = vec![
         text(GREETING),
-        text(format!("this address was given for a member of {}. Please confirm that it is yours.", named(company))),
+        text(format!(
+            "this address was given for a member of {}. Please confirm that it is yours.",
+            named(company)
+        )),
     ];
     paragraphs.extend(to_be_redeemed(app, "verify-email", "verify-email", token));
     paragraphs.push(text("It works once, within 24 hours. If you did not give the address, do nothing."));
@@ -55,11 +58,18 @@ pub(crate) fn verify_email(app: &App, to: String, company: &str, token: &SecretS
 }
 
 /// Lets a member set another password.
-pub(crate) fn reset_password(app: &App, to: String, (company, slug): (&str, &str), token: &SecretString) -> Letter {
+pub(crate) fn reset_password(
+    app: &App,
+    to: String,
+    (company, slug): (&str, &str),
+    token: &SecretString,
+) -> Letter {
     let company = named(company);
     let mut paragraphs = vec![
         text(GREETING),
-        text(format!("somebody asked to reset your password at {company} ({slug}). If it was you, choose a new one.")),
+        text(format!(
+            "somebody asked to reset your password at {company} ({slug}). If it was you, choose a new one."
+        )),
     ];
     paragraphs.extend(to_be_redeemed(app, "reset-password", "password-reset", token));
     paragraphs.push(text(
@@ -80,7 +90,12 @@ pub(crate) fn password_changed(to: String, company: &str, at: Timestamp) -> Lett
 }
 
 /// Invites somebody to a tenant's staff.
-pub(crate) fn invitation(app: &App, to: String, (company, role): (&str, &str), token: &SecretString) -> Letter {
+pub(crate) fn invitation(
+    app: &App,
+    to: String,
+    (company, role): (&str, &str),
+    token: &SecretString,
+) -> Letter {
     let company = named(company);
     let mut paragraphs =
         vec![text(GREETING), text(format!("you are invited to join {company} with the role {role}."))];
@@ -113,7 +128,8 @@ pub(crate) fn invoice(to: String, facts: &InvoiceFacts<'_>) -> Letter {
         paragraphs.push(text("this is a test: nothing was sold, and nothing is to be paid."));
     }
     let total = amount_text(facts.total);
-    paragraphs.push(text(format!("here is the invoice {} of {seller} over {currency} {total}.", facts.number)));
+    paragraphs
+        .push(text(format!("here is the invoice {} of {seller} over {currency} {total}.", facts.number)));
     let due = amount_text(facts.amount_due);
     let date = facts.due_at.map(|at| date_text(at.to_zoned(jiff::tz::TimeZone::UTC).date()));
     paragraphs.push(text(match date.filter(|_| facts.amount_due.minor() > 0) {
@@ -149,7 +165,13 @@ impl WebhookTrouble {
 
 /// Tells the staff of an endpoint that does not take what it is sent. Of its address only the host is told, because the rest
 /// may hold a secret.
-pub(crate) fn webhook_trouble(to: String, trouble: WebhookTrouble, endpoint: &str, host: &str, livemode: bool) -> Letter {
+pub(crate) fn webhook_trouble(
+    to: String,
+    trouble: WebhookTrouble,
+    endpoint: &str,
+    host: &str,
+    livemode: bool,
+) -> Letter {
     let mode = crate::audit::mode(livemode);
     let (subject, detail) = match trouble {
         WebhookTrouble::Failing => (

@@ -20,7 +20,8 @@ pub use smtp::{SmtpMailer, SmtpServer};
 
 pub(crate) use kinds::MailKind;
 pub(crate) use letters::{
-    InvoiceFacts, WebhookTrouble, invitation, invoice, password_changed, reset_password, verify_email, webhook_trouble,
+    InvoiceFacts, WebhookTrouble, invitation, invoice, password_changed, reset_password, verify_email,
+    webhook_trouble,
 };
 pub(crate) use outbox::{ResetRequest, enqueue, enqueue_reset_request, tell_staff};
 

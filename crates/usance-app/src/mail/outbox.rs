@@ -46,7 +46,12 @@ pub(crate) async fn enqueue(
 }
 
 /// Tells the owners and admins of something, each once under the same key.
-pub(crate) async fn tell_staff(cx: &Cx, tx: &mut TenantTx, once: &str, letter: impl Fn(String) -> Letter) -> Result<()> {
+pub(crate) async fn tell_staff(
+    cx: &Cx,
+    tx: &mut TenantTx,
+    once: &str,
+    letter: impl Fn(String) -> Letter,
+) -> Result<()> {
     let mut told = 0;
     for member in members::list(tx).await? {
         if told == STAFF_TOLD_MAX || !member.is_active || role_of(&member.role)? < Role::Admin {

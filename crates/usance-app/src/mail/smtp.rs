@@ -156,8 +156,8 @@ impl SmtpMailer {
 impl Mailer for SmtpMailer {
     fn send<'a>(&'a self, from: &'a Mailbox, mail: &'a Mail) -> BoxFuture<'a, Result<(), MailFault>> {
         async move {
-            let (envelope, bytes) = compose(from, mail, Way::SevenBit)
-                .map_err(|error| MailFault::Refused(error.to_string()))?;
+            let (envelope, bytes) =
+                compose(from, mail, Way::SevenBit).map_err(|error| MailFault::Refused(error.to_string()))?;
             let hello = ClientId::Domain(from.email.domain().to_owned());
             match timeout(TIMEOUT, self.exchange(&hello, &envelope, &bytes)).await {
                 Ok(outcome) => outcome,

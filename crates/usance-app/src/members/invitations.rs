@@ -75,7 +75,8 @@ pub async fn invite(cx: &Cx, email: &str, role: &str) -> Result<(Invitation, Sec
     };
     let [token_hash, mailed_hash] = [&token, &mailed].map(|it| sha256(it.expose_secret().as_bytes()));
     invitations::insert(&mut tx, &invitation, &token_hash, &mailed_hash).await.map_err(exists)?;
-    let company = tenants::find(&mut tx).await?.ok_or(Error::Internal("the caller's own tenant is missing"))?;
+    let company =
+        tenants::find(&mut tx).await?.ok_or(Error::Internal("the caller's own tenant is missing"))?;
     let about = (company.company_name.as_str(), invitation.role.as_str());
     let letter = mail::invitation(&cx.app, invitation.email.clone(), about, &mailed);
     mail::enqueue(&cx.app, &mut tx, MailKind::Invitation, &letter, Some(invitation.expires_at)).await?;
@@ -130,8 +131,7 @@ pub async fn accept(app: &App, input: AcceptInvitation, origin: Origin) -> Resul
     let password_hash = app.password_hashing.hash(app.random.as_ref(), input.password.clone()).await?;
 
     let mut tx = app.db.tenant(scope).await?;
-    let (open, was_mailed) =
-        invitations::lock_open(&mut tx, &token_hash, now).await?.ok_or_else(unknown)?;
+    let (open, was_mailed) = invitations::lock_open(&mut tx, &token_hash, now).await?.ok_or_else(unknown)?;
     if !may_still_invite(&mut tx, &open).await? {
         return Err(unknown());
     }

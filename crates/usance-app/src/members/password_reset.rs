@@ -76,7 +76,12 @@ async fn lock_active(tx: &mut TenantTx, member: MemberId) -> Result<Option<(Memb
 }
 
 /// Sets a password by a token. Every session of the member ends.
-pub async fn reset_password(app: &App, token: &SecretString, new: SecretString, origin: &Origin) -> Result<()> {
+pub async fn reset_password(
+    app: &App,
+    token: &SecretString,
+    new: SecretString,
+    origin: &Origin,
+) -> Result<()> {
     let purpose = TokenPurpose::ResetPassword;
     let tenant = tenant_token::tenant_of(TOKEN_PREFIX, token).ok_or_else(unknown)?;
     let scope = Scope { tenant, livemode: false };
@@ -109,7 +114,12 @@ pub async fn reset_password(app: &App, token: &SecretString, new: SecretString, 
 }
 
 /// Ends what could change the password once more, and tells the member.
-pub(super) async fn password_changed(cx: &Cx, tx: &mut TenantTx, member: &Member, tenant: &Tenant) -> Result<()> {
+pub(super) async fn password_changed(
+    cx: &Cx,
+    tx: &mut TenantTx,
+    member: &Member,
+    tenant: &Tenant,
+) -> Result<()> {
     member_tokens::revoke_all(tx, member.id, TokenPurpose::ResetPassword, cx.now).await?;
     let letter = mail::password_changed(member.email.clone(), &tenant.company_name, cx.now);
     mail::enqueue(&cx.app, tx, MailKind::PasswordChanged, &letter, None).await

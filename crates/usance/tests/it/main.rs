@@ -13,6 +13,7 @@ mod holds;
 mod isolation;
 mod kill;
 mod ledger;
+mod mail;
 mod managed_postgres;
 mod openapi;
 mod permissions;

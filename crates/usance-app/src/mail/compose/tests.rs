@@ -51,7 +51,9 @@ fn a_mail_has_what_mails_need_and_is_the_same_each_time() {
 
 #[test]
 fn a_line_feed_in_a_name_begins_no_header_and_markup_no_element() {
-    for name in ["A\r\nBcc: eve@example.com", "A\nBcc: eve@example.com", "A\rBcc: eve@example.com", "A\r\n\r\nBcc: x"] {
+    for name in
+        ["A\r\nBcc: eve@example.com", "A\nBcc: eve@example.com", "A\rBcc: eve@example.com", "A\r\n\r\nBcc: x"]
+    {
         let text = written(name, Way::EightBit);
 
         assert!(!text.lines().any(|line| line.starts_with("Bcc")), "{text}");
@@ -72,7 +74,12 @@ fn other_alphabets_are_encoded_where_the_way_is_narrow() {
 
 #[test]
 fn an_address_that_holds_more_than_one_is_none() {
-    for to in ["ada@example.com, eve@example.com", "ada@example.com\r\nBcc: eve@example.com", "ada", "<ada@example.com>"] {
+    for to in [
+        "ada@example.com, eve@example.com",
+        "ada@example.com\r\nBcc: eve@example.com",
+        "ada",
+        "<ada@example.com>",
+    ] {
         assert!(compose(&from(), &mail("Acme", to), Way::SevenBit).is_err(), "{to}");
     }
 }
