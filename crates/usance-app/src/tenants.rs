@@ -9,7 +9,7 @@ use usance_core::{
 };
 use usance_db::{
     Scope, TenantTx,
-    members::Member,
+    members::{self, Member},
     tenants::{self, Tenant},
 };
 
@@ -20,7 +20,7 @@ use crate::{
     auth::{api_key, password},
     error::{Code, Error, Faults, Result},
     fields::{check_optional_text, check_text, read_email},
-    members,
+    members::begin_verification,
     sessions::{self, Attempt, Origin, Tokens},
     webhooks,
 };
@@ -168,13 +168,13 @@ async fn store(app: &App, new: NewTenant, now: Timestamp) -> Result<RegisteredTe
         )
     };
     tenants::insert(&mut tx, &tenant).await.map_err(taken)?;
-    usance_db::members::insert(&mut tx, &owner).await?;
+    members::insert(&mut tx, &owner).await?;
     let (tokens, signed_in) = sessions::begin(app, &mut tx, &owner, &origin, now).await?;
     let attempt = Attempt::new(app, Some((tenant.id, owner.id)), &owner.email, origin.address);
     sessions::note_success(&mut tx, &attempt.strangers(), &attempt, now).await?;
     let cx = sessions::cx_of(app, scope, signed_in, &origin, now);
     audit::record(&cx, &mut tx, registered(&tenant, &owner)).await?;
-    members::begin_verification(app, &mut tx, &owner, &tenant).await?;
+    begin_verification(app, &mut tx, &owner, &tenant).await?;
     let test = prepare_mode(&cx, &mut tx, &tenant, &webhook_secret).await?;
     tx.switch_mode(true).await?;
     let live = prepare_mode(&Cx { scope: tx.scope(), ..cx }, &mut tx, &tenant, &webhook_secret).await?;

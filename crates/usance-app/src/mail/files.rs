@@ -81,3 +81,27 @@ fn forget_oldest(dir: &Path) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, process};
+
+    use super::{FILES_MAX, forget_oldest};
+
+    #[test]
+    fn of_many_mails_the_newest_thousand_stay() {
+        let dir = std::env::temp_dir().join(format!("usance-mail-files-{}", process::id()));
+        fs::create_dir(&dir).unwrap();
+        for number in 0..FILES_MAX + 3 {
+            fs::write(dir.join(format!("{number:05}.eml")), "").unwrap();
+        }
+        fs::write(dir.join("00000.txt"), "").unwrap();
+
+        forget_oldest(&dir).unwrap();
+
+        let left = |name: &str| dir.join(name).exists();
+        let (kept, gone) = (["00003.eml", "01002.eml", "00000.txt"], ["00000.eml", "00002.eml"]);
+        assert!(kept.into_iter().all(left) && !gone.into_iter().any(left));
+        fs::remove_dir_all(dir).unwrap();
+    }
+}

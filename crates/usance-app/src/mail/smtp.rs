@@ -187,6 +187,7 @@ fn fault(error: &SmtpError) -> MailFault {
 fn describe(error: &SmtpError) -> String {
     match error.status() {
         Some(code) => format!("the mail server answered {code}"),
+        None if error.is_response() => "the answer of the mail server cannot be read".to_owned(),
         None => chain(error),
     }
 }

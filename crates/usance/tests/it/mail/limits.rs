@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use serde_json::json;
-use usance_testkit::MovableClock;
+use usance_testkit::{MovableClock, TestServer};
 
 use super::{all_ended, ask_reset, files, mails, reset, server_by, text, token};
 
@@ -65,5 +65,21 @@ async fn an_address_gets_five_invitations_an_hour_from_all_tenants_together() {
     let other = json!({ "email": "alan@example.com", "role": "viewer" });
     owners[0].post("/members/invitations", other).await.expect(201);
     mails(&server, "alan@example.com", "You are invited", 1).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_network_asks_for_few_resets_a_minute_whoever_they_are_for() {
+    let server = TestServer::start_with(|settings| settings.rate_limits.loopback = true).await;
+    let ask = async |number: usize| {
+        let request = json!({ "email": format!("nobody{number}@example.com") });
+        server.client.post("/auth/tenants/password-reset/request", request).await
+    };
+
+    for number in 0..5 {
+        ask(number).await.expect(202);
+    }
+
+    ask(5).await.expect_code(429, "rate_limit_exceeded");
     server.stop().await;
 }

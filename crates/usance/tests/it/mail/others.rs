@@ -71,14 +71,18 @@ async fn owners_and_admins_learn_of_a_failing_endpoint_once_a_day_and_kind() {
             .await
             .expect(201);
     }
-    let attempts = "SELECT coalesce(min(attempts), 0) FROM webhook_deliveries WHERE leased_until IS NULL";
+    let attempts =
+        "SELECT CASE WHEN count(leased_until) = 0 THEN min(attempts) ELSE 0 END FROM webhook_deliveries";
     for attempt in 1..=10 {
-        until(&server.client, &server.database, attempts, attempt).await;
-        let hours = if attempt < 5 { 3 } else { 30 };
+        until(&server.client, &server.database, attempts, i64::try_from(attempt).unwrap()).await;
+        let hours = [3, 3, 3, 3, 6, 12, 17, 24, 29, 48][attempt - 1];
         clock.advance(SignedDuration::from_hours(hours));
     }
     let dead = "SELECT count(*) FROM webhook_deliveries WHERE status = 'dead'";
     until(&server.client, &server.database, dead, 2).await;
+    let third = json!({ "code": "bytes", "event_type": "call", "aggregation": "count" });
+    client.post("/meters", third).await.expect(201);
+    until(&server.client, &server.database, dead, 3).await;
     all_ended(&server.client, &server.database).await;
 
     // then
