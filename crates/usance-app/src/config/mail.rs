@@ -1,7 +1,5 @@
 //! The settings of mails.
 
-use std::path::PathBuf;
-
 use super::{error::SettingsError, layers::Layers};
 use crate::mail::{MailSettings, SmtpServer};
 
@@ -26,6 +24,6 @@ pub(super) fn read(layers: &Layers) -> Result<MailSettings, SettingsError> {
     Ok(MailSettings {
         from: from.map_or(nowhere, Ok)?,
         smtp,
-        dir: layers.find("mail_dir", "a directory", |text| Some(PathBuf::from(text)))?,
+        dir: layers.find("mail_dir", "a directory", |text| text.parse().ok())?,
     })
 }

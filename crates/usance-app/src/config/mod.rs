@@ -111,22 +111,22 @@ pub struct Settings {
     pub stripe: StripeSettings,
 }
 
+const LISTEN: &str = "an IP address and a port, such as 127.0.0.1:8080";
+
 impl Settings {
     /// Puts the sources together: a flag wins over the environment, the environment over the file, the file over the
     /// defaults. The error names the flag, variable or file key that is at fault, and never a secret.
     pub fn load(sources: Sources<'_>) -> Result<Self, SettingsError> {
         let layers = Layers::read(sources)?;
         Ok(Self {
-            listen: layers.parse("listen", "an IP address and a port, such as 127.0.0.1:8080", |text| {
-                text.parse().ok()
-            })?,
-            data_dir: layers.parse("data_dir", "a directory", |text| Some(PathBuf::from(text)))?,
+            listen: layers.parse("listen", LISTEN, |text| text.parse().ok())?,
+            data_dir: layers.parse("data_dir", "a directory", |text| text.parse().ok())?,
             database_url: layers.secret(
                 "database_url",
                 "an address that begins with postgres://",
                 is_postgres_url,
             )?,
-            pg_bin: layers.find("pg_bin", "a directory", |text| Some(PathBuf::from(text)))?,
+            pg_bin: layers.find("pg_bin", "a directory", |text| text.parse().ok())?,
             secret_key: layers.secret(
                 "secret_key",
                 "32 bytes in base64, such as the output of: openssl rand -base64 32",

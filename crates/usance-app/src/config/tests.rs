@@ -337,8 +337,14 @@ fn a_mail_server_needs_a_sender_and_keeps_its_password_to_itself() {
         ([server, ("", "")], "USANCE_SMTP_URL needs USANCE_MAIL_FROM beside it"),
         ([in_file, ("", "")], "USANCE_SMTP_URL_FILE needs USANCE_MAIL_FROM beside it"),
         ([server, ("USANCE_MAIL_FROM", "nobody")], "USANCE_MAIL_FROM must be an e-mail address"),
-        ([from, ("USANCE_SMTP_URL", "smtp://ada:hunter2@mail.acme.example?tls=none")], "USANCE_SMTP_URL must be an address"),
-        ([from, ("USANCE_SMTP_URL", "https://ada:hunter2@mail.acme.example")], "USANCE_SMTP_URL must be an address"),
+        (
+            [from, ("USANCE_SMTP_URL", "smtp://ada:hunter2@mail.acme.example?tls=none")],
+            "USANCE_SMTP_URL must be an address",
+        ),
+        (
+            [from, ("USANCE_SMTP_URL", "https://ada:hunter2@mail.acme.example")],
+            "USANCE_SMTP_URL must be an address",
+        ),
     ] {
         let message = refusal(&[], None, &variables);
         assert!(message.starts_with(expected) && !message.contains("hunter2"), "{message}");

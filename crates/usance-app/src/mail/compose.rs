@@ -132,8 +132,7 @@ fn plain(paragraphs: &[Paragraph], way: Way) -> Body {
         Way::EightBit if fits => {
             Body::dangerous_pre_encoded(text.into_bytes(), ContentTransferEncoding::EightBit)
         }
-        Way::SevenBit => Body::new(text),
-        Way::EightBit => Body::new(text),
+        Way::SevenBit | Way::EightBit => Body::new(text),
     }
 }
 

@@ -63,13 +63,16 @@ impl SmtpServer {
         let (host, is_local) = read_host(&url)?;
         let privacy = match (url.scheme(), url.query()) {
             ("smtps", None) => Privacy::Tls,
-            ("smtp", Some("tls=required")) => Privacy::StartTls,
             ("smtp", Some("tls=none")) => Privacy::Plain,
             ("smtp", None) if is_local => Privacy::Plain,
-            ("smtp", None) => Privacy::StartTls,
+            ("smtp", None | Some("tls=required")) => Privacy::StartTls,
             _ => return None,
         };
-        let credentials = read_credentials(&url)?;
+        let credentials = match (url.username(), url.password()) {
+            ("", None) => None,
+            ("", Some(_)) | (_, None) => return None,
+            (user, Some(password)) => Some((decode(user)?, decode(password)?.into())),
+        };
         if credentials.is_some() && privacy == Privacy::Plain && !is_local {
             return None;
         }
@@ -103,15 +106,6 @@ fn read_host(url: &Url) -> Option<(String, bool)> {
         },
         Host::Ipv4(address) => Some((address.to_string(), address.is_loopback())),
         Host::Ipv6(address) => Some((address.to_string(), address.is_loopback())),
-    }
-}
-
-/// Both or none.
-fn read_credentials(url: &Url) -> Option<Option<(String, SecretString)>> {
-    match (url.username(), url.password()) {
-        ("", None) => Some(None),
-        ("", Some(_)) | (_, None) => None,
-        (user, Some(password)) => Some(Some((decode(user)?, decode(password)?.into()))),
     }
 }
 
@@ -159,13 +153,11 @@ impl Mailer for SmtpMailer {
             let (envelope, bytes) =
                 compose(from, mail, Way::SevenBit).map_err(|error| MailFault::Refused(error.to_string()))?;
             let hello = ClientId::Domain(from.email.domain().to_owned());
-            match timeout(TIMEOUT, self.exchange(&hello, &envelope, &bytes)).await {
-                Ok(outcome) => outcome,
-                Err(_) => {
-                    let detail = format!("the mail server did not take it within {} s", TIMEOUT.as_secs());
-                    Err(MailFault::Later(detail))
-                }
-            }
+            let late = |_| {
+                let detail = format!("the mail server did not take it within {} s", TIMEOUT.as_secs());
+                Err(MailFault::Later(detail))
+            };
+            timeout(TIMEOUT, self.exchange(&hello, &envelope, &bytes)).await.unwrap_or_else(late)
         }
         .boxed()
     }

@@ -203,13 +203,12 @@ async fn build_app(
 
 /// Mails go to the server of the settings, or into files.
 fn mailing(settings: &Settings) -> Mailing {
-    let mailer: Arc<dyn Mailer> = match &settings.mail.smtp {
-        Some(server) => Arc::new(SmtpMailer::new(server.clone())),
-        None => {
-            let dir = settings.mail.dir.clone().unwrap_or_else(|| settings.data_dir.join("mail"));
-            tracing::info!("Mails are written to {}: USANCE_SMTP_URL sends them", dir.display());
-            Arc::new(FileMailer::new(dir))
-        }
+    let mailer: Arc<dyn Mailer> = if let Some(server) = &settings.mail.smtp {
+        Arc::new(SmtpMailer::new(server.clone()))
+    } else {
+        let dir = settings.mail.dir.clone().unwrap_or_else(|| settings.data_dir.join("mail"));
+        tracing::info!("Mails are written to {}: USANCE_SMTP_URL sends them", dir.display());
+        Arc::new(FileMailer::new(dir))
     };
     Mailing::new(settings.mail.from.clone(), mailer)
 }
