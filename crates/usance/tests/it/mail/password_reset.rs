@@ -3,11 +3,17 @@
 use futures_util::future::join_all;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use usance_testkit::{MovableClock, Reply, TestServer};
+use tokio::time::timeout;
+use usance_testkit::{Client, MovableClock, Reply, TempDir, TestDatabase, TestServer};
 
 use super::{
     NEW_PASSWORD, PASSWORD, all_ended, ask_reset, files, join, mails, reset, server_by, sink::Sink, text,
     token,
+};
+
+use crate::{
+    failpoints::Gate,
+    program::{DEADLINE, Instance},
 };
 
 const RESET: &str = "/auth/tenants/password-reset";
@@ -191,7 +197,7 @@ fn fixed(reply: &Reply) -> (u16, String, Vec<Option<&str>>) {
 }
 
 #[tokio::test]
-async fn the_answer_and_its_statements_do_not_tell_whether_an_address_is_known() {
+async fn the_answer_does_not_tell_whether_an_address_is_known() {
     // given
     let clock = MovableClock::default();
     let server = server_by(&clock).await;
@@ -225,4 +231,25 @@ async fn the_answer_and_its_statements_do_not_tell_whether_an_address_is_known()
     assert_eq!(malformed.expect_code(400, "invalid_field")["errors"][0]["pointer"], "/email");
     assert_eq!(registered["user"]["email_verified_at"], Value::Null);
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_costs_the_same_statements_whether_or_not_its_address_is_known() {
+    // given
+    let (dir, database) = (TempDir::new("usance-mail").unwrap(), TestDatabase::new().await);
+    let gate = Gate::open(&database);
+    let server = Instance::start(dir.path(), "server", &gate.url, &[("USANCE_ROLE", "api")]).await;
+    timeout(DEADLINE, gate.listens()).await.expect("the server listens for news");
+    let client = Client::new(&server.url);
+    client.register("acme").await;
+
+    for email in ["acme@example.com", "nobody@example.com", "acme@example.com"] {
+        // when
+        gate.arm(None);
+        ask_reset(&client, email).await;
+
+        // then
+        assert_eq!(gate.statements(), ["mails::insert", "COMMIT after mails::insert"], "{email}");
+    }
+    assert!(server.process.end_by("TERM").await.success());
 }
