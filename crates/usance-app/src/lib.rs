@@ -35,6 +35,7 @@ pub mod invoice_sending;
 pub mod invoicing;
 mod ledger;
 mod logo;
+pub mod mail;
 mod measure;
 pub mod members;
 pub mod oidc;
@@ -79,6 +80,7 @@ use crate::{
     guard::GuardedClient,
     ingest::Ingest,
     invoice_pdf::PdfRendering,
+    mail::Mailing,
     oidc::Discoveries,
     rate_limits::RateLimits,
     stripe::Stripe,
@@ -127,6 +129,8 @@ pub struct Parts {
     pub discoveries: Discoveries,
     /// Bounds the test events that wait for answers.
     pub webhook_tests: Semaphore,
+    /// Where mails go.
+    pub mailing: Mailing,
     /// The way to Stripe, as far as it is configured.
     pub stripe: Stripe,
     /// Where debits and holds of wallets go.

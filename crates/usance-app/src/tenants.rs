@@ -20,6 +20,7 @@ use crate::{
     auth::{api_key, password},
     error::{Code, Error, Faults, Result},
     fields::{check_optional_text, check_text, read_email},
+    members::begin_verification,
     sessions::{self, Attempt, Origin, Tokens},
     webhooks,
 };
@@ -122,6 +123,7 @@ pub async fn register(app: &App, input: RegisterTenant, origin: Origin) -> Resul
         last_name: input.last_name,
         role: "owner".to_owned(),
         is_active: true,
+        email_verified_at: None,
         last_login_at: None,
         created_at: now,
         updated_at: now,
@@ -172,6 +174,7 @@ async fn store(app: &App, new: NewTenant, now: Timestamp) -> Result<RegisteredTe
     sessions::note_success(&mut tx, &attempt.strangers(), &attempt, now).await?;
     let cx = sessions::cx_of(app, scope, signed_in, &origin, now);
     audit::record(&cx, &mut tx, registered(&tenant, &owner)).await?;
+    begin_verification(app, &mut tx, &owner, &tenant).await?;
     let test = prepare_mode(&cx, &mut tx, &tenant, &webhook_secret).await?;
     tx.switch_mode(true).await?;
     let live = prepare_mode(&Cx { scope: tx.scope(), ..cx }, &mut tx, &tenant, &webhook_secret).await?;

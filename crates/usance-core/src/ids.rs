@@ -76,6 +76,8 @@ ids! {
     CustomerTokenId = "ctk";
     /// Names an issuer that a tenant trusts to say who somebody is.
     IdentityProviderId = "idp";
+    /// Names a mail.
+    MailId = "mail";
     /// Names an entry of the audit log.
     AuditEntryId = "aud";
     /// Names a meter.

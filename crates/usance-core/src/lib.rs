@@ -15,6 +15,7 @@ pub mod ids;
 pub mod invoice;
 pub mod late_usage;
 pub mod ledger;
+pub mod mail;
 pub mod metering;
 pub mod money;
 pub mod period;

@@ -54,18 +54,24 @@ impl From<Row> for Invitation {
     }
 }
 
-/// Adds an invitation. Conflict: `invitations_open_key`.
-pub async fn insert(tx: &mut TenantTx, invitation: &Invitation, token_hash: &[u8]) -> Result<(), DbError> {
+/// Adds an invitation with the token that the inviter is shown and the one that is mailed. Conflict: `invitations_open_key`.
+pub async fn insert(
+    tx: &mut TenantTx,
+    invitation: &Invitation,
+    token_hash: &[u8],
+    mailed_token_hash: &[u8],
+) -> Result<(), DbError> {
     let (tenant, _) = tx.keys();
     sqlx::query!(
         "-- invitations::insert
-        INSERT INTO invitations (tenant_id, id, email, role, token_hash, invited_by, created_at, expires_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        INSERT INTO invitations (tenant_id, id, email, role, token_hash, mailed_token_hash, invited_by, created_at, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         tenant,
         invitation.id.uuid(),
         invitation.email,
         invitation.role,
         token_hash,
+        mailed_token_hash,
         invitation.invited_by.uuid(),
         invitation.created_at.to_sqlx(),
         invitation.expires_at.to_sqlx(),
@@ -113,27 +119,41 @@ pub async fn lock(tx: &mut TenantTx, id: InvitationId) -> Result<Option<Invitati
     Ok(row.map(Invitation::from))
 }
 
-/// Finds an open invitation by its token and locks it until the transaction ends.
+/// Finds an open invitation by either of its tokens and locks it until the transaction ends. Tells whether the token is the one
+/// that was mailed.
 pub async fn lock_open(
     tx: &mut TenantTx,
     token_hash: &[u8],
     now: Timestamp,
-) -> Result<Option<Invitation>, DbError> {
+) -> Result<Option<(Invitation, bool)>, DbError> {
     let (tenant, _) = tx.keys();
-    let row = sqlx::query_as!(
-        Row,
-        "-- invitations::lock_open
-        SELECT id, email, role, invited_by, created_at, expires_at, accepted_at, revoked_at
+    let row = sqlx::query!(
+        r#"-- invitations::lock_open
+        SELECT id, email, role, invited_by, created_at, expires_at,
+            coalesce(mailed_token_hash = $2, false) AS "was_mailed!"
         FROM invitations
-        WHERE tenant_id = $1 AND token_hash = $2 AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > $3
-        FOR UPDATE",
+        WHERE tenant_id = $1 AND (token_hash = $2 OR mailed_token_hash = $2) AND accepted_at IS NULL AND revoked_at IS NULL
+            AND expires_at > $3
+        FOR UPDATE"#,
         tenant,
         token_hash,
         now.to_sqlx(),
     )
     .fetch_optional(tx.connection())
     .await?;
-    Ok(row.map(Invitation::from))
+    Ok(row.map(|row| {
+        let invitation = Invitation {
+            id: InvitationId::from_uuid(row.id),
+            email: row.email,
+            role: row.role,
+            invited_by: MemberId::from_uuid(row.invited_by),
+            created_at: row.created_at.to_jiff(),
+            expires_at: row.expires_at.to_jiff(),
+            accepted_at: None,
+            revoked_at: None,
+        };
+        (invitation, row.was_mailed)
+    }))
 }
 
 /// Notes that an invitation was accepted.

@@ -24,6 +24,8 @@ pub struct Member {
     pub role: String,
     /// Whether the member may sign in.
     pub is_active: bool,
+    /// When it was known that the member reads what is sent there.
+    pub email_verified_at: Option<Timestamp>,
     /// When the member last signed in.
     pub last_login_at: Option<Timestamp>,
     /// UTC.
@@ -40,6 +42,7 @@ struct Row {
     last_name: String,
     role: String,
     is_active: bool,
+    email_verified_at: Option<jiff_sqlx::Timestamp>,
     last_login_at: Option<jiff_sqlx::Timestamp>,
     created_at: jiff_sqlx::Timestamp,
     updated_at: jiff_sqlx::Timestamp,
@@ -55,6 +58,7 @@ impl From<Row> for Member {
             last_name: row.last_name,
             role: row.role,
             is_active: row.is_active,
+            email_verified_at: row.email_verified_at.map(jiff_sqlx::Timestamp::to_jiff),
             last_login_at: row.last_login_at.map(jiff_sqlx::Timestamp::to_jiff),
             created_at: row.created_at.to_jiff(),
             updated_at: row.updated_at.to_jiff(),
@@ -67,8 +71,9 @@ pub async fn insert(tx: &mut TenantTx, member: &Member) -> Result<(), DbError> {
     let (tenant, _) = tx.keys();
     sqlx::query!(
         "-- members::insert
-        INSERT INTO members (tenant_id, id, email, password_hash, first_name, last_name, role, created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)",
+        INSERT INTO members
+            (tenant_id, id, email, password_hash, first_name, last_name, role, email_verified_at, created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)",
         tenant,
         member.id.uuid(),
         member.email,
@@ -76,6 +81,7 @@ pub async fn insert(tx: &mut TenantTx, member: &Member) -> Result<(), DbError> {
         member.first_name,
         member.last_name,
         member.role,
+        member.email_verified_at.map(ToSqlx::to_sqlx) as Option<jiff_sqlx::Timestamp>,
         member.created_at.to_sqlx(),
     )
     .execute(tx.connection())
@@ -106,13 +112,40 @@ pub async fn find_account(
     Ok(row.map(|row| (TenantId::from_uuid(row.tenant_id), MemberId::from_uuid(row.id))))
 }
 
+/// Finds the accounts that an e-mail address has, in the named tenant or in all, the oldest first.
+pub async fn list_accounts(
+    tx: &mut SystemTx,
+    email: &str,
+    tenant_slug: Option<&str>,
+    limit: i64,
+) -> Result<Vec<(TenantId, MemberId)>, DbError> {
+    let rows = sqlx::query!(
+        "-- members::list_accounts
+        SELECT m.tenant_id, m.id
+        FROM members m
+        JOIN tenants t ON t.tenant_id = m.tenant_id
+        WHERE m.email = $1 AND m.is_active AND t.is_active AND ($2::text IS NULL OR t.slug = $2)
+        ORDER BY m.created_at, m.id
+        LIMIT $3",
+        email,
+        tenant_slug,
+        limit,
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (TenantId::from_uuid(row.tenant_id), MemberId::from_uuid(row.id)))
+        .collect())
+}
+
 /// Finds a member.
 pub async fn find(tx: &mut TenantTx, id: MemberId) -> Result<Option<Member>, DbError> {
     let (tenant, _) = tx.keys();
     let row = sqlx::query_as!(
         Row,
         "-- members::find
-        SELECT id, email, password_hash, first_name, last_name, role, is_active, last_login_at, created_at, updated_at
+        SELECT id, email, password_hash, first_name, last_name, role, is_active, email_verified_at, last_login_at, created_at, updated_at
         FROM members
         WHERE tenant_id = $1 AND id = $2",
         tenant,
@@ -129,7 +162,7 @@ pub async fn lock(tx: &mut TenantTx, id: MemberId) -> Result<Option<Member>, DbE
     let row = sqlx::query_as!(
         Row,
         "-- members::lock
-        SELECT id, email, password_hash, first_name, last_name, role, is_active, last_login_at, created_at, updated_at
+        SELECT id, email, password_hash, first_name, last_name, role, is_active, email_verified_at, last_login_at, created_at, updated_at
         FROM members
         WHERE tenant_id = $1 AND id = $2
         FOR NO KEY UPDATE",
@@ -170,6 +203,22 @@ pub async fn note_sign_in(tx: &mut TenantTx, id: MemberId, now: Timestamp) -> Re
     Ok(())
 }
 
+/// Notes that a member reads what is sent to its address, unless that was known.
+pub async fn verify_email(tx: &mut TenantTx, id: MemberId, now: Timestamp) -> Result<(), DbError> {
+    let (tenant, _) = tx.keys();
+    sqlx::query!(
+        "-- members::verify_email
+        UPDATE members SET email_verified_at = $3, updated_at = $3
+        WHERE tenant_id = $1 AND id = $2 AND email_verified_at IS NULL",
+        tenant,
+        id.uuid(),
+        now.to_sqlx(),
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
 /// Sets a member's password, or the same password hashed anew.
 pub async fn set_password(
     tx: &mut TenantTx,
@@ -197,7 +246,7 @@ pub async fn list(tx: &mut TenantTx) -> Result<Vec<Member>, DbError> {
     let rows = sqlx::query_as!(
         Row,
         "-- members::list
-        SELECT id, email, password_hash, first_name, last_name, role, is_active, last_login_at, created_at, updated_at
+        SELECT id, email, password_hash, first_name, last_name, role, is_active, email_verified_at, last_login_at, created_at, updated_at
         FROM members
         WHERE tenant_id = $1
         ORDER BY id

@@ -78,7 +78,7 @@ const QUERY_WORDS: [(&str, &[&str]); 3] = [
 
 /// Routes whose POST and PATCH requests are identified by the ids in them, that may be repeated, or of which nothing may be kept because they
 /// carry secrets.
-const TAKE_NO_KEY: [&str; 19] = [
+const TAKE_NO_KEY: [&str; 22] = [
     "/api/v1/events",
     "/api/v1/auth/customers/logout",
     "/api/v1/customers/{customer}/tokens",
@@ -91,6 +91,9 @@ const TAKE_NO_KEY: [&str; 19] = [
     "/api/v1/auth/tenants/login",
     "/api/v1/auth/tenants/token/refresh",
     "/api/v1/auth/tenants/change-password",
+    "/api/v1/auth/tenants/verify-email",
+    "/api/v1/auth/tenants/password-reset",
+    "/api/v1/auth/tenants/password-reset/request",
     "/api/v1/auth/tenants/api-keys/regenerate",
     "/api/v1/auth/tenants/stripe/connect",
     "/api/v1/auth/tenants/webhooks/config",

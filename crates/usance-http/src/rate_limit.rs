@@ -33,8 +33,14 @@ const LIMITED: [&str; 2] = ["/api/", SIGN_IN];
 /// Parts of paths on which other services send what they have signed, as often as they have something to tell.
 const SIGNED: [&str; 2] = ["/inbound/", "/webhooks/"];
 
-/// Where passwords are guessed and tenants made up.
-const GUESSABLE: [&str; 2] = ["/api/v1/auth/tenants/login", "/api/v1/auth/tenants/register"];
+/// Where passwords are guessed, tenants made up, and mails caused.
+const GUESSABLE: [&str; 5] = [
+    "/api/v1/auth/tenants/login",
+    "/api/v1/auth/tenants/register",
+    "/api/v1/auth/tenants/password-reset",
+    "/api/v1/auth/tenants/password-reset/request",
+    "/api/v1/auth/tenants/verify-email",
+];
 
 /// Counts a request, and refuses it where there were too many.
 pub(crate) async fn limit(State(state): State<HttpState>, request: Request, next: Next) -> Response {

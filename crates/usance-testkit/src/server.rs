@@ -1,6 +1,9 @@
 //! A server per test: the product's own, in this process, on a free port of loopback.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
@@ -10,7 +13,7 @@ use usance_app::{
     config::{Settings, Sources},
 };
 
-use crate::{Client, MovableClock, TestDatabase};
+use crate::{Client, MovableClock, TempDir, TestDatabase};
 
 /// 32 bytes in base64, for installations that only exist in a test.
 pub const SECRET_KEY: &str = "dGVzdHMgb25seTogMzIgYnl0ZXMgb2Ygc2VjcmV0ISE=";
@@ -25,6 +28,7 @@ pub struct TestServer {
     /// The server's database.
     pub database: TestDatabase,
     server: RunningServer,
+    mails: TempDir,
 }
 
 impl TestServer {
@@ -62,7 +66,9 @@ impl TestServer {
         clock: Option<MovableClock>,
         change: impl FnOnce(&mut Settings),
     ) -> Self {
+        let mails = TempDir::new("usance-mails").unwrap();
         let flags = vec![
+            ("mail_dir", mails.path().to_str().unwrap().to_owned()),
             ("listen", "127.0.0.1:0".to_owned()),
             ("database_url", database.url().to_owned()),
             ("secret_key", SECRET_KEY.to_owned()),
@@ -76,7 +82,12 @@ impl TestServer {
         }
         let server = start(&settings, outside, CancellationToken::new()).await.unwrap();
         let client = Client::new(&server.base_url().unwrap());
-        Self { client, database, server }
+        Self { client, database, server, mails }
+    }
+
+    /// Where it writes its mails unless it has a mail server.
+    pub fn mail_dir(&self) -> &Path {
+        self.mails.path()
     }
 
     /// What the server's use cases run on.

@@ -63,6 +63,14 @@ pub enum SettingsError {
         /// Line and column. The line itself may hold a secret and is not repeated.
         reason: String,
     },
+    /// A setting is of no use without another one.
+    #[error("{set} needs {missing} beside it")]
+    Needs {
+        /// Where the setting was given.
+        set: String,
+        /// The variable of the other one.
+        missing: &'static str,
+    },
     /// A key without a default was given by nobody.
     #[error("{key} is not set")]
     Missing {

@@ -15,7 +15,7 @@ use super::{Sources, error::SettingsError};
 pub const DEFAULTS: &str = include_str!("default.toml");
 
 /// Every key of a settings file.
-pub(super) const KEYS: [&str; 38] = [
+pub(super) const KEYS: [&str; 42] = [
     "listen",
     "data_dir",
     "database_url",
@@ -48,6 +48,10 @@ pub(super) const KEYS: [&str; 38] = [
     "rate_limit_key_per_minute",
     "rate_limit_loopback",
     "trusted_proxies",
+    "mail_from",
+    "smtp_url",
+    "smtp_url_file",
+    "mail_dir",
     "stripe_secret_key",
     "stripe_secret_key_file",
     "stripe_connect_client_id",
@@ -106,6 +110,13 @@ impl Layers {
         parse: impl Fn(&str) -> Option<T>,
     ) -> Result<T, SettingsError> {
         self.find(key, accepted, parse)?.ok_or(SettingsError::Missing { key })
+    }
+
+    /// Where a secret was given, as text or as a file.
+    pub(super) fn place_of_secret(&self, key: &'static str) -> String {
+        let file_key = format!("{key}_file");
+        let given = [key, &file_key].into_iter().find_map(|key| Some(place(key, self.0.get(key)?)));
+        given.unwrap_or_else(|| key.to_owned())
     }
 
     /// Reads a secret, or the file that its twin `<key>_file` names.

@@ -5,6 +5,7 @@
 mod error;
 mod guard;
 mod layers;
+mod mail;
 mod rate_limits;
 mod stripe;
 
@@ -21,6 +22,7 @@ use crate::{
     auth::keyring::Keyring,
     guard::GuardSettings,
     ingest::{IngestSettings, REQUEST_BYTES_MAX},
+    mail::MailSettings,
     rate_limits::RateLimitSettings,
     stripe::StripeSettings,
 };
@@ -103,9 +105,13 @@ pub struct Settings {
     pub rate_limits: RateLimitSettings,
     /// Where webhooks may lead.
     pub guard: GuardSettings,
+    /// How mails are sent, and as whom.
+    pub mail: MailSettings,
     /// How Stripe is spoken with.
     pub stripe: StripeSettings,
 }
+
+const LISTEN: &str = "an IP address and a port, such as 127.0.0.1:8080";
 
 impl Settings {
     /// Puts the sources together: a flag wins over the environment, the environment over the file, the file over the
@@ -113,16 +119,14 @@ impl Settings {
     pub fn load(sources: Sources<'_>) -> Result<Self, SettingsError> {
         let layers = Layers::read(sources)?;
         Ok(Self {
-            listen: layers.parse("listen", "an IP address and a port, such as 127.0.0.1:8080", |text| {
-                text.parse().ok()
-            })?,
-            data_dir: layers.parse("data_dir", "a directory", |text| Some(PathBuf::from(text)))?,
+            listen: layers.parse("listen", LISTEN, |text| text.parse().ok())?,
+            data_dir: layers.parse("data_dir", "a directory", |text| text.parse().ok())?,
             database_url: layers.secret(
                 "database_url",
                 "an address that begins with postgres://",
                 is_postgres_url,
             )?,
-            pg_bin: layers.find("pg_bin", "a directory", |text| Some(PathBuf::from(text)))?,
+            pg_bin: layers.find("pg_bin", "a directory", |text| text.parse().ok())?,
             secret_key: layers.secret(
                 "secret_key",
                 "32 bytes in base64, such as the output of: openssl rand -base64 32",
@@ -179,6 +183,7 @@ impl Settings {
             redis_url: rate_limits::read_redis_url(&layers)?,
             rate_limits: rate_limits::read(&layers)?,
             guard: guard::read(&layers)?,
+            mail: mail::read(&layers)?,
             stripe: stripe::read(&layers)?,
         })
     }

@@ -77,6 +77,8 @@ fn without_any_source_the_defaults_apply() {
     assert_eq!(settings.workers, 2);
     assert_eq!(settings.access_token_lifetime, SignedDuration::from_mins(60));
     assert_eq!(settings.session_lifetime, SignedDuration::from_hours(7 * 24));
+    assert_eq!(settings.mail.from.to_string(), "Usance <usance@localhost>");
+    assert!(settings.mail.smtp.is_none() && settings.mail.dir.is_none());
     assert!(settings.stripe.secret_key.is_none() && settings.stripe.connect_client_id.is_none());
     assert_eq!(settings.stripe.connect_style, ConnectStyle::Express);
     assert_eq!(settings.stripe.api_base, "https://api.stripe.com");
@@ -314,4 +316,37 @@ fn the_key_of_stripe_goes_to_nobody_else_in_the_clear() {
     assert_eq!(message, "STRIPE_SECRET_KEY must be a key that begins with sk_ or rk_");
     let message = refusal(&[], None, &[("STRIPE_CONNECT_CLIENT_ID", "acct_1")]);
     assert_eq!(message, "STRIPE_CONNECT_CLIENT_ID must be an id that begins with ca_");
+}
+
+#[test]
+fn a_mail_server_needs_a_sender_and_keeps_its_password_to_itself() {
+    // given
+    let from = ("USANCE_MAIL_FROM", "Acme <billing@acme.example>");
+    let server = ("USANCE_SMTP_URL", "smtps://ada:hunter2@mail.acme.example");
+    let file = Scratch::new("smtp", server.1);
+    let in_file = ("USANCE_SMTP_URL_FILE", file.text());
+
+    // when
+    let settings = load(&[], None, &[from, in_file]).unwrap();
+
+    // then
+    assert_eq!(settings.mail.from.to_string(), "Acme <billing@acme.example>");
+    assert!(settings.mail.smtp.is_some());
+    assert!(!format!("{settings:?}").contains("hunter2"));
+    for (variables, expected) in [
+        ([server, ("", "")], "USANCE_SMTP_URL needs USANCE_MAIL_FROM beside it"),
+        ([in_file, ("", "")], "USANCE_SMTP_URL_FILE needs USANCE_MAIL_FROM beside it"),
+        ([server, ("USANCE_MAIL_FROM", "nobody")], "USANCE_MAIL_FROM must be an e-mail address"),
+        (
+            [from, ("USANCE_SMTP_URL", "smtp://ada:hunter2@mail.acme.example?tls=none")],
+            "USANCE_SMTP_URL must be an address",
+        ),
+        (
+            [from, ("USANCE_SMTP_URL", "https://ada:hunter2@mail.acme.example")],
+            "USANCE_SMTP_URL must be an address",
+        ),
+    ] {
+        let message = refusal(&[], None, &variables);
+        assert!(message.starts_with(expected) && !message.contains("hunter2"), "{message}");
+    }
 }

@@ -14,13 +14,17 @@ use usance_db::{
     tenants::{self, Tenant},
 };
 
-use super::staff::{active_role, own_role, read_role, require_rank};
+use super::{
+    staff::{active_role, own_role, read_role, require_rank},
+    verification::begin_verification,
+};
 use crate::{
     App, Cx, api_keys,
     audit::{self, Audited},
     auth::{keyring::sha256, password, role_of, tenant_token},
     error::{Code, Error, Faults, Result},
     fields::{check_optional_text, read_email},
+    mail::{self, MailKind},
     sessions::{self, Attempt, Origin, SignedIn, note_success, signed_in},
 };
 
@@ -41,13 +45,15 @@ pub struct AcceptInvitation {
     pub last_name: String,
 }
 
-/// Invites somebody to the staff. The token is shown here and never again.
+/// Invites somebody to the staff, by mail too. The token is shown here and never again; the one in the mail is another one,
+/// which proves the address of whoever comes with it.
 pub async fn invite(cx: &Cx, email: &str, role: &str) -> Result<(Invitation, SecretString)> {
     let mut faults = Faults::default();
     let email = read_email(&mut faults, "/email", email);
     faults.check()?;
     let role = read_role(signed_in(cx)?.role, role)?;
-    let token = tenant_token::generate(cx.app.random.as_ref(), TOKEN_PREFIX, cx.scope.tenant);
+    let [token, mailed] =
+        [(); 2].map(|()| tenant_token::generate(cx.app.random.as_ref(), TOKEN_PREFIX, cx.scope.tenant));
     let invitation = Invitation {
         id: InvitationId::from_uuid(cx.app.ids.next()),
         email,
@@ -67,8 +73,13 @@ pub async fn invite(cx: &Cx, email: &str, role: &str) -> Result<(Invitation, Sec
         let detail = "there is an open invitation for this e-mail address: take it back first";
         Error::on_conflict(error, "invitations_open_key", Code::InvitationExists, detail)
     };
-    let token_hash = sha256(token.expose_secret().as_bytes());
-    invitations::insert(&mut tx, &invitation, &token_hash).await.map_err(exists)?;
+    let [token_hash, mailed_hash] = [&token, &mailed].map(|it| sha256(it.expose_secret().as_bytes()));
+    invitations::insert(&mut tx, &invitation, &token_hash, &mailed_hash).await.map_err(exists)?;
+    let company =
+        tenants::find(&mut tx).await?.ok_or(Error::Internal("the caller's own tenant is missing"))?;
+    let about = (company.company_name.as_str(), invitation.role.as_str());
+    let letter = mail::invitation(&cx.app, invitation.email.clone(), about, &mailed);
+    mail::enqueue(&cx.app, &mut tx, MailKind::Invitation, &letter, Some(invitation.expires_at)).await?;
     record(cx, &mut tx, "member.invited", &invitation).await?;
     tx.commit().await?;
     Ok((invitation, token))
@@ -112,7 +123,7 @@ pub async fn accept(app: &App, input: AcceptInvitation, origin: Origin) -> Resul
     let scope = Scope { tenant, livemode: false };
     let token_hash = sha256(input.token.expose_secret().as_bytes());
     let mut tx = app.db.tenant(scope).await?;
-    let open = invitations::lock_open(&mut tx, &token_hash, now).await?.ok_or_else(unknown)?;
+    let (open, _) = invitations::lock_open(&mut tx, &token_hash, now).await?.ok_or_else(unknown)?;
     let company = tenants::find(&mut tx).await?.filter(|it| it.is_active).ok_or_else(unknown)?;
     drop(tx);
     check(&input, &open, &company)?;
@@ -120,11 +131,12 @@ pub async fn accept(app: &App, input: AcceptInvitation, origin: Origin) -> Resul
     let password_hash = app.password_hashing.hash(app.random.as_ref(), input.password.clone()).await?;
 
     let mut tx = app.db.tenant(scope).await?;
-    let open = invitations::lock_open(&mut tx, &token_hash, now).await?.ok_or_else(unknown)?;
+    let (open, was_mailed) = invitations::lock_open(&mut tx, &token_hash, now).await?.ok_or_else(unknown)?;
     if !may_still_invite(&mut tx, &open).await? {
         return Err(unknown());
     }
-    let member = new_member(app, &open, &input, password_hash, now);
+    let mut member = new_member(app, &open, &input, password_hash, now);
+    member.email_verified_at = was_mailed.then_some(now);
     let exists = |error| {
         let detail = "a member with this e-mail address exists";
         Error::on_conflict(error, "members_email_key", Code::MemberExists, detail)
@@ -132,6 +144,9 @@ pub async fn accept(app: &App, input: AcceptInvitation, origin: Origin) -> Resul
     members::insert(&mut tx, &member).await.map_err(exists)?;
     members::note_sign_in(&mut tx, member.id, now).await?;
     invitations::accept(&mut tx, open.id, now).await?;
+    if !was_mailed {
+        begin_verification(app, &mut tx, &member, &company).await?;
+    }
     let (tokens, caller) = sessions::begin(app, &mut tx, &member, &origin, now).await?;
     let attempt = Attempt::new(app, Some((tenant, member.id)), &member.email, origin.address);
     note_success(&mut tx, &attempt.strangers(), &attempt, now).await?;
@@ -172,6 +187,7 @@ fn new_member(
         last_name: input.last_name.clone(),
         role: invitation.role.clone(),
         is_active: true,
+        email_verified_at: None,
         last_login_at: Some(now),
         created_at: now,
         updated_at: now,

@@ -1,11 +1,17 @@
 //! Members of a tenant's staff, as they see and change themselves; the staff as a whole; and invitations to it.
 
 mod invitations;
+mod password_reset;
 mod staff;
+mod verification;
 
 pub use invitations::{AcceptInvitation, accept, invite, revoke as revoke_invitation};
+pub(crate) use password_reset::issue_resets;
+pub use password_reset::{request_reset, reset_password};
 pub(crate) use staff::active_role;
 pub use staff::{ChangeMember, change, list};
+pub(crate) use verification::begin_verification;
+pub use verification::{request_verification, verify_email};
 
 use secrecy::SecretString;
 use serde_json::json;
@@ -37,14 +43,17 @@ async fn own_rows(cx: &Cx, tx: &mut TenantTx) -> Result<(Member, Tenant)> {
     member.zip(tenant).ok_or(Error::Internal("the caller's own rows are missing"))
 }
 
+/// What a password must not be similar to.
+fn own_data<'a>(member: &'a Member, tenant: &'a Tenant) -> [&'a str; 5] {
+    [&member.email, &member.first_name, &member.last_name, &tenant.company_name, &tenant.slug]
+}
+
 /// Changes the caller's password. Every other session of the caller ends.
 pub async fn change_password(cx: &Cx, old: SecretString, new: SecretString) -> Result<()> {
     let mut tx = cx.begin().await?;
     let (member, tenant) = own_rows(cx, &mut tx).await?;
     let mut faults = Faults::default();
-    let own_data =
-        [member.email.as_str(), &member.first_name, &member.last_name, &tenant.company_name, &tenant.slug];
-    password::check(&mut faults, "/new_password", &new, &own_data);
+    password::check(&mut faults, "/new_password", &new, &own_data(&member, &tenant));
     faults.check()?;
     // Whoever found an open session must not be able to guess the password with it.
     let attempt = Attempt::new(&cx.app, Some((tenant.id, member.id)), &member.email, cx.address);
@@ -74,6 +83,7 @@ pub async fn change_password(cx: &Cx, old: SecretString, new: SecretString) -> R
         ..Audited::default()
     };
     audit::record(cx, &mut tx, audited).await?;
+    password_reset::password_changed(cx, &mut tx, &member, &tenant).await?;
     Ok(tx.commit().await?)
 }
 

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use usance_core::{access::Role, ids::MemberId};
 use usance_db::{
     TenantTx,
+    member_tokens::{self, TokenPurpose},
     members::{self, Member},
     sessions::{self, RevokedReason},
     tenants,
@@ -91,6 +92,7 @@ pub async fn change(cx: &Cx, tx: &mut TenantTx, id: &str, change: ChangeMember) 
     members::set_access(tx, id, role.as_str(), is_active, cx.now).await?;
     if !is_active {
         sessions::revoke_others(tx, id, None, RevokedReason::MemberChanged, cx.now).await?;
+        member_tokens::revoke_all(tx, id, TokenPurpose::ResetPassword, cx.now).await?;
     }
     let changed = members::find(tx, id).await?.ok_or(Error::Internal("a changed member is missing"))?;
     let audited = Audited {

@@ -70,7 +70,7 @@ pub struct RateLimitSettings {
     pub member_per_hour: u32,
     /// Requests a minute that pay something, by member.
     pub payment_per_minute: u32,
-    /// Attempts a minute to register or to sign in, by address.
+    /// Attempts a minute to register, to sign in, or to ask for a reset of a password or use a mailed token, by address.
     pub auth_per_minute: u32,
     /// Requests a minute, by API key.
     pub key_per_minute: u32,

@@ -4,7 +4,7 @@ mod refresh;
 mod throttle;
 
 pub use refresh::refresh;
-pub(crate) use throttle::{Attempt, count as count_attempt, note_success};
+pub(crate) use throttle::{Attempt, count as count_attempt, nobody, note_success};
 
 use std::net::IpAddr;
 

@@ -56,7 +56,7 @@ impl Attempt {
 }
 
 /// An id that no tenant has: those of tenants are of version 7.
-fn nobody(account_hash: &[u8]) -> TenantId {
+pub(crate) fn nobody(account_hash: &[u8]) -> TenantId {
     let slot = account_hash.first().copied().unwrap_or_default();
     TenantId::from_uuid(Uuid::from_u128(u128::from(slot)))
 }

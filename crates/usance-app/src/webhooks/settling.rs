@@ -1,7 +1,11 @@
 //! What an attempt makes of its delivery and of the endpoint.
 
 use serde_json::json;
-use usance_core::webhook::{ATTEMPTS_MAX, EndpointHealth, next_attempt};
+use url::Url;
+use usance_core::{
+    ids::WebhookEndpointId,
+    webhook::{ATTEMPTS_MAX, EndpointHealth, next_attempt},
+};
 use usance_db::{
     TenantTx,
     webhook_deliveries::{self, ClaimedDelivery, Outcome},
@@ -9,7 +13,12 @@ use usance_db::{
 };
 
 use super::sending::Sent;
-use crate::{Cx, error::Result, outbox::announce_except};
+use crate::{
+    Cx, audit,
+    error::Result,
+    mail::{self, WebhookTrouble},
+    outbox::announce_except,
+};
 
 /// The failed attempt at which the tenant is told of it.
 const TELLING_ATTEMPT: i32 = 5;
@@ -33,6 +42,7 @@ pub(super) async fn settle(cx: &Cx, delivery: &ClaimedDelivery, url: &str, sent:
     if is_settled {
         if is_served {
             tell_of_failure(cx, &mut tx, delivery, outcome, sent).await?;
+            mail_of_failure(cx, &mut tx, delivery, url, outcome, sent).await?;
         }
         if let Some(endpoint) = endpoint {
             note_health(cx, &mut tx, endpoint, sent).await?;
@@ -89,6 +99,40 @@ async fn tell_of_failure(
     announce_except(cx, tx, delivery.endpoint, (event_type, data)).await
 }
 
+/// Mails the staff of the same.
+async fn mail_of_failure(
+    cx: &Cx,
+    tx: &mut TenantTx,
+    delivery: &ClaimedDelivery,
+    url: &str,
+    outcome: Outcome,
+    sent: &Sent,
+) -> Result<()> {
+    let trouble = match outcome {
+        Outcome::Retry(_) if delivery.attempt == TELLING_ATTEMPT => WebhookTrouble::Failing,
+        Outcome::Dead if !sent.is_gone() => WebhookTrouble::Dead,
+        Outcome::Delivered | Outcome::Retry(_) | Outcome::Dead => return Ok(()),
+    };
+    mail_of_trouble(cx, tx, trouble, delivery.endpoint, url).await
+}
+
+/// Once for each endpoint, kind of trouble and day.
+async fn mail_of_trouble(
+    cx: &Cx,
+    tx: &mut TenantTx,
+    trouble: WebhookTrouble,
+    endpoint: WebhookEndpointId,
+    url: &str,
+) -> Result<()> {
+    let livemode = cx.scope.livemode;
+    let day = cx.app.now().strftime("%Y-%m-%d");
+    let once = format!("webhook:{}:{endpoint}:{}:{day}", trouble.as_str(), audit::mode(livemode));
+    let host = Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+    let id = endpoint.to_string();
+    let letter = |to| mail::webhook_trouble(to, trouble, &id, &host, livemode);
+    mail::tell_staff(cx, tx, &once, letter).await
+}
+
 /// Notes how the endpoint is doing, and disables one that is gone or has failed for days.
 async fn note_health(cx: &Cx, tx: &mut TenantTx, mut endpoint: WebhookEndpoint, sent: &Sent) -> Result<()> {
     let now = cx.app.now();
@@ -114,6 +158,8 @@ async fn note_health(cx: &Cx, tx: &mut TenantTx, mut endpoint: WebhookEndpoint, 
         webhook_deliveries::give_up(tx, endpoint.id, now).await?;
         let data = json!({ "id": endpoint.id, "reason": reason });
         announce_except(cx, tx, endpoint.id, ("webhook_endpoint.disabled", data)).await?;
+        let url = endpoint.url.as_deref().unwrap_or_default();
+        mail_of_trouble(cx, tx, WebhookTrouble::Disabled, endpoint.id, url).await?;
     }
     Ok(())
 }

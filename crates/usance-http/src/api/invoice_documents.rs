@@ -92,7 +92,7 @@ pub(crate) fn pdf_response(name: &str, pdf: Vec<u8>, request: &HeaderMap, cache:
 
 /// Send an invoice
 ///
-/// Marks it as sent and announces `invoice.sent`. No mail is sent yet: deliver `hosted_url` yourself when the event comes.
+/// The customer gets a mail with the `hosted_url`, marked as a test in test mode; `invoice.sent` is announced.
 #[utoipa::path(post, path = "/invoices/{id}/send", tag = "Invoices", params(("id" = String, Path, description = "Id of the invoice")), responses(
     (status = 200, description = "The invoice", body = InvoiceView),
     (status = "4XX", description = "Refused", body = ProblemView),

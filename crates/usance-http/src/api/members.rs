@@ -31,6 +31,9 @@ pub(crate) struct StaffView {
     role: String,
     /// Whether the member may sign in.
     is_active: bool,
+    /// When it was known that the member reads what is sent to the address.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    email_verified_at: Option<Timestamp>,
     #[schema(value_type = Option<String>, format = DateTime)]
     last_login_at: Option<Timestamp>,
     #[schema(value_type = String, format = DateTime)]
@@ -48,6 +51,7 @@ impl From<Member> for StaffView {
             last_name: member.last_name,
             role: member.role,
             is_active: member.is_active,
+            email_verified_at: member.email_verified_at,
             last_login_at: member.last_login_at,
             created_at: member.created_at,
             updated_at: member.updated_at,
@@ -152,7 +156,8 @@ pub(crate) struct CreatedInvitationView {
 
 /// Invite somebody to the staff
 ///
-/// Hand the token to the person. The answer's token is not kept, so the route takes no `Idempotency-Key`; there is at most one
+/// The person gets a token by mail too, which proves the address; with the one in the answer it is verified afterwards. The
+/// answer's token is not kept, so the route takes no `Idempotency-Key`; there is at most one
 /// open invitation for an e-mail address.
 #[utoipa::path(post, path = "/members/invitations", tag = "Members", request_body = InviteMember, responses(
     (status = 201, description = "The invitation", body = CreatedInvitationView),

@@ -28,6 +28,7 @@ use usance_app::{
     guard::GuardedClient,
     ingest::{self, Ingest},
     invoice_pdf::PdfRendering,
+    mail::{self, FileMailer, Mailer, Mailing, SmtpMailer},
     oidc::Discoveries,
     rate_limits::{RateLimits, RedisLimiter},
     stripe::Stripe,
@@ -141,6 +142,7 @@ async fn start_on(
             workers.spawn(worker::run(app.clone(), settings.work_interval, working.clone()));
         }
         workers.spawn(webhooks::run_deliverer(app.clone(), settings.work_interval, working.clone()));
+        workers.spawn(mail::run_mailer(app.clone(), settings.work_interval, working.clone()));
     }
     let refreshes = Arc::new(refreshes);
     for _ in 0..REFRESHERS {
@@ -190,6 +192,7 @@ async fn build_app(
         guarded_client: GuardedClient::new(settings.guard.clone()),
         discoveries: Discoveries::default(),
         webhook_tests: Semaphore::new(webhooks::TESTS_UNDER_WAY_MAX),
+        mailing: mailing(settings),
         stripe: Stripe::new(settings.stripe.clone())?,
         wallet_writer: WalletWriter::new(writers.clone()),
         // The settings allow far less than a duration can hold.
@@ -199,6 +202,18 @@ async fn build_app(
         random,
     };
     Ok((App::new(parts), Queues { events, refreshes }))
+}
+
+/// Mails go to the server of the settings, or into files.
+fn mailing(settings: &Settings) -> Mailing {
+    let mailer: Arc<dyn Mailer> = if let Some(server) = &settings.mail.smtp {
+        Arc::new(SmtpMailer::new(server.clone()))
+    } else {
+        let dir = settings.mail.dir.clone().unwrap_or_else(|| settings.data_dir.join("mail"));
+        tracing::info!("Mails are written to {}: USANCE_SMTP_URL sends them", dir.display());
+        Arc::new(FileMailer::new(dir))
+    };
+    Mailing::new(settings.mail.from.clone(), mailer)
 }
 
 async fn serve(listener: TcpListener, router: axum::Router, accepting: CancellationToken) -> io::Result<()> {

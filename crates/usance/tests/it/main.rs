@@ -14,6 +14,7 @@ mod holds;
 mod isolation;
 mod kill;
 mod ledger;
+mod mail;
 mod managed_postgres;
 mod oidc;
 mod openapi;

@@ -6,10 +6,11 @@ use usance_testkit::{TestDatabase, TestServer};
 /// Tables without tenant: the migrations' own.
 const NOT_OF_A_TENANT: [&str; 1] = ["_sqlx_migrations"];
 /// Indexes that cannot begin with the tenant, because the tenant is not known yet when they are read.
-const FOUND_BEFORE_THE_TENANT: [&str; 7] = [
+const FOUND_BEFORE_THE_TENANT: [&str; 8] = [
     "api_keys_key_hash_key",
     "due_work_due_at_idx",
     "identity_providers_id_key",
+    "mails_next_attempt_at_idx",
     "members_email_idx",
     "tenants_slug_key",
     "tenants_email_key",

@@ -1,6 +1,7 @@
 //! Tenants, their members and keys: the routes under `/auth/tenants`, in the shapes that their clients know.
 
 pub(crate) mod keys;
+pub(crate) mod mailed;
 pub(crate) mod sessions;
 pub(crate) mod stripe;
 pub(crate) mod webhooks;
@@ -160,6 +161,9 @@ pub(crate) struct MemberView {
     last_name: String,
     role: String,
     is_active: bool,
+    /// When it was known that the member reads what is sent to the address.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    email_verified_at: Option<Timestamp>,
     #[schema(value_type = Option<String>, format = DateTime)]
     last_login: Option<Timestamp>,
     #[schema(value_type = String, format = DateTime)]
@@ -188,6 +192,7 @@ impl MemberView {
             last_name: member.last_name,
             role: member.role,
             is_active: member.is_active,
+            email_verified_at: member.email_verified_at,
             last_login: member.last_login_at,
             created_at: member.created_at,
             updated_at: member.updated_at,

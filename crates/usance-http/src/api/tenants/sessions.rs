@@ -98,7 +98,7 @@ pub(crate) async fn refresh_tokens(
 /// What was done.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct MessageView {
-    message: &'static str,
+    pub(super) message: &'static str,
 }
 
 /// Sign out

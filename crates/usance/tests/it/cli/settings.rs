@@ -40,7 +40,18 @@ async fn check(case: &Case<'_>) {
 #[tokio::test]
 async fn a_setting_that_cannot_be_used_is_named_before_anything_starts() {
     let url = format!("mysql://usance:{PASSWORD}@127.0.0.1/usance");
+    let mail_server = format!("smtp://ada:{PASSWORD}@mail.example.com");
     let cases = [
+        Case {
+            variables: &[("USANCE_SMTP_URL", &mail_server)],
+            file: "",
+            named: &["USANCE_SMTP_URL needs USANCE_MAIL_FROM beside it"],
+        },
+        Case {
+            variables: &[("USANCE_SMTP_URL", &format!("{mail_server}?tls=none"))],
+            file: "mail_from = \"ada@example.com\"\n",
+            named: &["USANCE_SMTP_URL must be an address", "smtps://"],
+        },
         Case {
             variables: &[("USANCE_LISTEN", "nowhere")],
             file: "",
