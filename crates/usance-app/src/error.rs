@@ -68,6 +68,9 @@ pub enum Code {
     Unauthorized,
     InvalidCredentials,
     TokenNotValid,
+    SecondFactorRequired,
+    SecondFactorInvalid,
+    SecondFactorState,
     Forbidden,
     MalformedJson,
     InvalidField,
@@ -141,11 +144,14 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 73] = [
+    pub const ALL: [Self; 76] = [
         Self::NotFound,
         Self::Unauthorized,
         Self::InvalidCredentials,
         Self::TokenNotValid,
+        Self::SecondFactorRequired,
+        Self::SecondFactorInvalid,
+        Self::SecondFactorState,
         Self::Forbidden,
         Self::MalformedJson,
         Self::InvalidField,
@@ -225,6 +231,9 @@ impl Code {
             Self::Unauthorized => "unauthorized",
             Self::InvalidCredentials => "invalid_credentials",
             Self::TokenNotValid => "token_not_valid",
+            Self::SecondFactorRequired => "second_factor_required",
+            Self::SecondFactorInvalid => "second_factor_invalid",
+            Self::SecondFactorState => "second_factor_state",
             Self::Forbidden => "forbidden",
             Self::MalformedJson => "malformed_json",
             Self::InvalidField => "invalid_field",

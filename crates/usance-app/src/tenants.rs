@@ -122,6 +122,7 @@ pub async fn register(app: &App, input: RegisterTenant, origin: Origin) -> Resul
         last_name: input.last_name,
         role: "owner".to_owned(),
         is_active: true,
+        second_factor_at: None,
         last_login_at: None,
         created_at: now,
         updated_at: now,

@@ -90,7 +90,7 @@ pub enum RevokedReason {
     PasswordChanged,
     /// One of its refresh tokens was used twice.
     TokenReused,
-    /// The member was deactivated.
+    /// The member was deactivated, or its second factor was turned on or taken away.
     MemberChanged,
 }
 

@@ -78,7 +78,7 @@ const QUERY_WORDS: [(&str, &[&str]); 3] = [
 
 /// Routes whose POST requests are identified by the ids in them, that may be repeated, or of which nothing may be kept because they
 /// carry secrets.
-const TAKE_NO_KEY: [&str; 15] = [
+const TAKE_NO_KEY: [&str; 19] = [
     "/api/v1/events",
     "/api/v1/api-keys",
     "/api/v1/members/invitations",
@@ -87,6 +87,10 @@ const TAKE_NO_KEY: [&str; 15] = [
     "/api/v1/auth/tenants/login",
     "/api/v1/auth/tenants/token/refresh",
     "/api/v1/auth/tenants/change-password",
+    "/api/v1/auth/tenants/totp",
+    "/api/v1/auth/tenants/totp/confirm",
+    "/api/v1/auth/tenants/totp/disable",
+    "/api/v1/auth/tenants/totp/recovery-codes",
     "/api/v1/auth/tenants/api-keys/regenerate",
     "/api/v1/auth/tenants/stripe/connect",
     "/api/v1/auth/tenants/webhooks/config",

@@ -67,7 +67,11 @@ fn status(code: Code) -> StatusCode {
         | Code::StripeNotConnected
         | Code::StripeConnectDenied
         | Code::StripeConnectExpired => StatusCode::BAD_REQUEST,
-        Code::Unauthorized | Code::InvalidCredentials | Code::TokenNotValid => StatusCode::UNAUTHORIZED,
+        Code::Unauthorized
+        | Code::InvalidCredentials
+        | Code::TokenNotValid
+        | Code::SecondFactorRequired
+        | Code::SecondFactorInvalid => StatusCode::UNAUTHORIZED,
         Code::PaymentDeclined | Code::DebtLimitExceeded => StatusCode::PAYMENT_REQUIRED,
         Code::Forbidden
         | Code::SubscriptionInactive
@@ -111,6 +115,7 @@ fn status(code: Code) -> StatusCode {
         | Code::MemberExists
         | Code::InvitationExists
         | Code::LastOwner
+        | Code::SecondFactorState
         | Code::WebhookEndpointState
         | Code::StripeAccountInUse => StatusCode::CONFLICT,
         Code::WebhookTimeout => StatusCode::REQUEST_TIMEOUT,

@@ -172,6 +172,7 @@ fn new_member(
         last_name: input.last_name.clone(),
         role: invitation.role.clone(),
         is_active: true,
+        second_factor_at: None,
         last_login_at: Some(now),
         created_at: now,
         updated_at: now,

@@ -1,6 +1,7 @@
 //! Tenants, their members and keys: the routes under `/auth/tenants`, in the shapes that their clients know.
 
 pub(crate) mod keys;
+pub(crate) mod second_factor;
 pub(crate) mod sessions;
 pub(crate) mod stripe;
 pub(crate) mod webhooks;
@@ -160,6 +161,8 @@ pub(crate) struct MemberView {
     last_name: String,
     role: String,
     is_active: bool,
+    /// Whether a sign-in needs a code of an authenticator.
+    second_factor: bool,
     #[schema(value_type = Option<String>, format = DateTime)]
     last_login: Option<Timestamp>,
     #[schema(value_type = String, format = DateTime)]
@@ -188,6 +191,7 @@ impl MemberView {
             last_name: member.last_name,
             role: member.role,
             is_active: member.is_active,
+            second_factor: member.second_factor_at.is_some(),
             last_login: member.last_login_at,
             created_at: member.created_at,
             updated_at: member.updated_at,
