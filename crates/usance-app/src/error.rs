@@ -71,6 +71,7 @@ pub enum Code {
     SecondFactorRequired,
     SecondFactorInvalid,
     SecondFactorState,
+    SecondFactorEnrolmentRequired,
     Forbidden,
     MalformedJson,
     InvalidField,
@@ -144,7 +145,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 76] = [
+    pub const ALL: [Self; 77] = [
         Self::NotFound,
         Self::Unauthorized,
         Self::InvalidCredentials,
@@ -152,6 +153,7 @@ impl Code {
         Self::SecondFactorRequired,
         Self::SecondFactorInvalid,
         Self::SecondFactorState,
+        Self::SecondFactorEnrolmentRequired,
         Self::Forbidden,
         Self::MalformedJson,
         Self::InvalidField,
@@ -234,6 +236,7 @@ impl Code {
             Self::SecondFactorRequired => "second_factor_required",
             Self::SecondFactorInvalid => "second_factor_invalid",
             Self::SecondFactorState => "second_factor_state",
+            Self::SecondFactorEnrolmentRequired => "second_factor_enrolment_required",
             Self::Forbidden => "forbidden",
             Self::MalformedJson => "malformed_json",
             Self::InvalidField => "invalid_field",

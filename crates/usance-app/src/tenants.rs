@@ -189,8 +189,7 @@ async fn prepare_mode(
     webhook_secret: &SigningSecret,
 ) -> Result<KeyPair> {
     webhooks::create_default(cx, tx, tenant.webhook_url.clone(), webhook_secret).await?;
-    let (keys, _) = api_keys::insert_pair(cx, tx).await?;
-    Ok(keys)
+    api_keys::insert_first_pair(cx, tx).await
 }
 
 fn registered(tenant: &Tenant, owner: &Member) -> Audited {

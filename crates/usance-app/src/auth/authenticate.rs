@@ -69,6 +69,8 @@ pub struct Identity {
     pub caller: Caller,
     /// Tenant and mode.
     pub scope: Scope,
+    /// Whether the caller is a member who may do nothing yet but enrol a second factor.
+    pub must_enrol: bool,
 }
 
 /// A key that was found, and until when it is honoured.
@@ -139,7 +141,7 @@ async fn find_key(app: &App, key: &SecretString, now: Timestamp) -> Result<Optio
     } else {
         Caller::PublishableKey(owner.id)
     };
-    let identity = Identity { caller, scope: owner.scope };
+    let identity = Identity { caller, scope: owner.scope, must_enrol: false };
     let found = FoundKey { identity, expires_at: owner.expires_at };
     app.key_cache.insert(key_hash, found, now);
     let noted_before = now.saturating_sub(USE_NOTED_EVERY).unwrap_or(now);
@@ -181,7 +183,7 @@ async fn find_member(
         tx.commit().await?;
     }
     let member = SignedInMember { id: claims.member, role: role_of(&found.role)?, session: claims.session };
-    Ok(Some(Identity { caller: Caller::Member(member), scope }))
+    Ok(Some(Identity { caller: Caller::Member(member), scope, must_enrol: found.must_enrol }))
 }
 
 /// Reads a stored role.

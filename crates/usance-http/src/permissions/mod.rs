@@ -17,7 +17,7 @@ use axum::{
 };
 use usance_app::{
     Cx,
-    auth::{Caller, Credential, authenticate},
+    auth::{Caller, Credential, Identity, authenticate},
     error::{Code, Error, Result},
 };
 use usance_core::{
@@ -27,9 +27,9 @@ use usance_core::{
 
 use crate::{
     HttpState,
-    error::{ApiResult, no_such_method},
+    error::{ApiError, ApiResult, no_such_method},
     extract::{credential, request_id},
-    rate_limit::client_address,
+    rate_limit::{client_address, limit_member},
 };
 
 /// How long a body may take to arrive until its sender is looked up again.
@@ -66,6 +66,8 @@ pub struct Grant {
     pub publishable_keys: bool,
     /// In which modes.
     pub modes: Modes,
+    /// Whether a member may call who must enrol a second factor first.
+    pub enrolling: bool,
 }
 
 /// Which secret keys may call a route.
@@ -107,7 +109,7 @@ pub(crate) fn is_open(method: &Method, path: &str) -> bool {
 }
 
 /// Finds who calls, and lets in whom the matrix lets in. The handler finds the caller's context among the extensions.
-pub(crate) async fn authorize(State(state): State<HttpState>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn authorize(State(state): State<HttpState>, request: Request, next: Next) -> Response {
     // What has no path has no handler.
     let Some(path) = request.extensions().get::<MatchedPath>() else { return next.run(request).await };
     let access = find(request.method(), path.as_str());
@@ -115,15 +117,30 @@ pub(crate) async fn authorize(State(state): State<HttpState>, mut request: Reque
         None => no_such_method().await,
         Some(Access::Open) => next.run(request).await,
         Some(Access::Granted(grant)) => {
-            match admit(&state, present(&state, request.headers(), request.extensions()), &grant).await {
-                Ok(cx) => {
-                    request.extensions_mut().insert(cx);
-                    next.run(request).await
-                }
-                Err(error) => error.into_response(),
-            }
+            enter(&state, &grant, request, next).await.unwrap_or_else(|refused| refused)
         }
     }
+}
+
+/// Lets in who is known, not too often here, and granted the route.
+async fn enter(
+    state: &HttpState,
+    grant: &Grant,
+    mut request: Request,
+    next: Next,
+) -> std::result::Result<Response, Response> {
+    let presented = present(state, request.headers(), request.extensions());
+    let (identity, cx) = identify(state, presented).await.map_err(ApiError::into_response)?;
+    let set_headers = limit_member(state, &mut request).await?;
+    let mut response = match grant.check(&identity) {
+        Ok(()) => {
+            request.extensions_mut().insert(cx);
+            next.run(request).await
+        }
+        Err(error) => ApiError::from(error).into_response(),
+    };
+    set_headers(&mut response);
+    Ok(response)
 }
 
 /// What a request says of its caller.
@@ -150,29 +167,34 @@ pub(crate) async fn readmit(state: &HttpState, parts: &mut Parts, began: Instant
     let path = parts.extensions.get::<MatchedPath>();
     let access = path.and_then(|path| find(&parts.method, path.as_str()));
     if let Some(Access::Granted(grant)) = access {
-        let cx = admit(state, present(state, &parts.headers, &parts.extensions), &grant).await?;
+        let (identity, cx) = identify(state, present(state, &parts.headers, &parts.extensions)).await?;
+        grant.check(&identity)?;
         parts.extensions.insert(cx);
     }
     Ok(())
 }
 
-async fn admit(state: &HttpState, presented: Presented, grant: &Grant) -> ApiResult<Cx> {
+async fn identify(state: &HttpState, presented: Presented) -> ApiResult<(Identity, Cx)> {
     let Presented { credential, address, request_id } = presented;
     let identity = authenticate(&state.app, credential?).await?;
-    grant.check(&identity.caller, identity.scope.livemode)?;
-    Ok(Cx {
+    let cx = Cx {
         app: state.app.clone(),
         scope: identity.scope,
         caller: Some(identity.caller),
         now: state.app.now(),
         request_id,
         address,
-    })
+    };
+    Ok((identity, cx))
 }
 
 impl Grant {
-    fn check(self, caller: &Caller, livemode: bool) -> Result<()> {
-        match caller {
+    fn check(self, identity: &Identity) -> Result<()> {
+        if identity.must_enrol && !self.enrolling {
+            let detail = "your tenant wants a second factor: enrol one with POST /auth/tenants/totp";
+            return Err(Error::refused(Code::SecondFactorEnrolmentRequired, detail));
+        }
+        match &identity.caller {
             Caller::SecretKey(_, scopes) => match self.secret_keys {
                 SecretKeys::Any => {}
                 SecretKeys::With(area, right) if scopes.allows(area, right) => {}
@@ -202,7 +224,7 @@ impl Grant {
                 }
             },
         }
-        if livemode && self.modes == Modes::Test {
+        if identity.scope.livemode && self.modes == Modes::Test {
             return Err(Error::refused(Code::TestModeOnly, "live mode has no test clock: use a test key"));
         }
         Ok(())

@@ -40,12 +40,22 @@ async fn each_step_of_keys_and_members_leaves_an_entry_and_no_secret() {
     let entries = log["data"].as_array().unwrap();
     let actions: Vec<_> = entries.iter().rev().map(|entry| entry["action"].as_str().unwrap()).collect();
     let expected = [
-        vec!["tenant.registered", "member.signed_in", "member.signed_out", "member.password_changed"],
+        vec!["tenant.registered", "api_key.created", "api_key.created", "api_key.created", "api_key.created"],
+        vec!["member.signed_in", "member.signed_out", "member.password_changed"],
         vec!["api_key.created"],
         vec!["api_key.rotated", "api_key.rotated", "api_key.created", "api_key.created"],
         vec!["api_key.revoked", "api_key.revoked", "api_key.revoked"],
     ];
     assert_eq!(actions, expected.concat());
+    let first: Vec<_> = entries
+        .iter()
+        .rev()
+        .skip(1)
+        .take(4)
+        .map(|entry| (entry["mode"].as_str().unwrap(), entry["after"]["kind"].as_str().unwrap()))
+        .collect();
+    let of = |mode| [(mode, "secret"), (mode, "publishable")];
+    assert_eq!(first, [of("test"), of("live")].concat());
     let newest = &entries[0];
     assert_eq!((&newest["reason"], &newest["mode"]), (&json!("leaked"), &json!("test")));
     assert_eq!(

@@ -62,11 +62,18 @@ async fn an_open_session_alone_turns_nothing_on_or_off() {
     scene.clock.advance(STEP);
     let code = scene.code(&secret, 0).await;
     scene.owner.post(DISABLE, json!({ "password": "wrong horse battery", "code": code })).await.expect(400);
-    let without = scene.owner.post(DISABLE, json!({ "password": PASSWORD })).await.expect(400);
-    assert_eq!(without["code"], json!(["must be given"]));
+    let without = scene.owner.post(DISABLE, json!({ "password": PASSWORD })).await;
+    let without = without.expect_code(400, "invalid_field");
+    assert_eq!(
+        without["errors"][0],
+        json!({ "pointer": "/code", "code": "required", "detail": "must be given" })
+    );
     let guess = json!({ "password": PASSWORD, "code": scene.wrong_code(&secret).await });
-    let guessed = scene.owner.post(DISABLE, guess).await.expect(400);
-    assert_eq!(guessed["code"], json!(["the code is wrong, too old or used up"]));
+    let guessed = scene.owner.post(DISABLE, guess).await.expect_code(400, "invalid_field");
+    assert_eq!(
+        (&guessed["errors"][0]["pointer"], &guessed["errors"][0]["code"]),
+        (&json!("/code"), &json!("incorrect"))
+    );
     scene.login(None).await.expect_code(401, "second_factor_required");
     scene.server.stop().await;
 }

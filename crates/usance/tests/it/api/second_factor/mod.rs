@@ -3,6 +3,7 @@
 mod enrolling;
 mod guessing;
 mod recovering;
+mod requiring;
 mod secrets;
 mod signing_in;
 
