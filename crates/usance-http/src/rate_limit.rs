@@ -117,15 +117,18 @@ fn limits_of(state: &HttpState, request: &Request, now: Timestamp) -> Limits {
         // Whatever credential comes with it: a made-up one must not open a way around the limit.
         limits.before.extend(of_address(per(Reset::Minute, "auth", settings.auth_per_minute)));
     }
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     // On a route that asks for no credential nobody finds out whether one is made up.
-    let is_open = request
-        .extensions()
-        .get::<MatchedPath>()
-        .is_some_and(|route| permissions::is_open(request.method(), route.as_str()));
-    match if is_open { Caller::Nobody } else { caller(state, request.headers(), now) } {
+    let is_open = route.is_some_and(|route| permissions::is_open(request.method(), route));
+    let caller = if is_open { Caller::Nobody } else { caller(state, request.headers(), now) };
+    match caller {
         Caller::Key(key) => {
             limits.before.extend(per(Reset::Minute, "key", settings.key_per_minute).zip(key));
             limits.if_unknown = anonymous();
+        }
+        // What leads nowhere asks for no credential either.
+        Caller::Member(_) if !route.is_some_and(|route| permissions::is_served(request.method(), route)) => {
+            limits.before.extend(anonymous());
         }
         Caller::Member(member) => {
             if pays(request.method(), path) {

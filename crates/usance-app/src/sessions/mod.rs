@@ -117,6 +117,7 @@ pub async fn sign_in(app: &App, input: SignIn, origin: Origin) -> Result<SignedI
     } else {
         None
     };
+    drop(place);
 
     let mut tx = app.db.tenant(scope).await?;
     // The password may have been changed, or the member deactivated, while it was verified.

@@ -108,6 +108,11 @@ pub(crate) fn is_open(method: &Method, path: &str) -> bool {
     find(method, path) == Some(Access::Open)
 }
 
+/// Whether there is such a route.
+pub(crate) fn is_served(method: &Method, path: &str) -> bool {
+    find(method, path).is_some()
+}
+
 /// Finds who calls, and lets in whom the matrix lets in. The handler finds the caller's context among the extensions.
 pub(crate) async fn authorize(State(state): State<HttpState>, request: Request, next: Next) -> Response {
     // What has no path has no handler.

@@ -97,10 +97,11 @@ async fn the_log_is_filtered_and_belongs_to_one_tenant() {
     };
 
     // then
-    assert_eq!(count("/audit".to_owned()).await, 3);
+    // The registration with its four keys, and what was done since.
+    assert_eq!(count("/audit".to_owned()).await, 7);
     assert_eq!(count("/audit-log?action=api_key.revoked".to_owned()).await, 1);
     assert_eq!(count(format!("/audit?subject={id}")).await, 2);
-    assert_eq!(count(format!("/audit?actor={}", registered["user"]["id"].as_str().unwrap())).await, 3);
+    assert_eq!(count(format!("/audit?actor={}", registered["user"]["id"].as_str().unwrap())).await, 7);
     assert_eq!(count(format!("/audit?actor={}", stranger["user"]["id"].as_str().unwrap())).await, 0);
     owner.get("/audit?nothing=x").await.expect_code(422, "invalid_field");
     server.stop().await;

@@ -203,7 +203,10 @@ async fn a_dead_token_uses_up_nothing_of_its_member_and_is_limited_like_none() {
         reads.push((reply.status, reply.header("ratelimit-remaining").unwrap().to_owned()));
     }
 
+    let nowhere = [dead.get("/nowhere").await.status, member.get("/nowhere").await.status];
+
     // then: two of the seven of this address were used up before
+    assert_eq!(nowhere, [429, 429]);
     assert_eq!(refused, [401, 401, 401, 401, 401, 429, 429]);
     let expected = [(200, "2"), (200, "1"), (200, "0"), (429, "0")];
     assert_eq!(reads, expected.map(|(status, remaining)| (status, remaining.to_owned())));

@@ -170,6 +170,30 @@ async fn an_attempt_that_nobody_looked_at_does_not_count() {
 }
 
 #[tokio::test]
+async fn attempts_are_forgotten_after_a_day_and_found_by_their_time() {
+    // given
+    let clock = MovableClock::default();
+    let server = server_by(&clock).await;
+    server.client.register("acme").await;
+    login_from(&server, "198.51.100.1", "acme@example.com", "wrong horse battery").await.expect(401);
+    let count = "SELECT count(*)::text FROM sign_in_attempts";
+    assert_eq!(server.database.text_as_superuser(count).await, "1");
+
+    // when
+    clock.advance(SignedDuration::from_hours(25));
+    login(&server.client, "acme@example.com", PASSWORD).await.expect(200);
+
+    // then
+    assert_eq!(server.database.text_as_superuser(count).await, "0");
+    let indexes = "SELECT string_agg(indexdef, '; ') FROM pg_indexes WHERE tablename LIKE 'sign_in_%'";
+    let indexes = server.database.text_as_superuser(indexes).await;
+    for by_time in ["(tenant_id, window_started_at)", "(tenant_id, signed_in_at)"] {
+        assert!(indexes.contains(by_time), "{indexes}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_refresh_token_is_used_once_and_its_reuse_ends_the_session() {
     // given
     let server = TestServer::start().await;
