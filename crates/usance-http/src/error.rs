@@ -63,6 +63,7 @@ fn problem_type(code: Code) -> String {
     format!("https://docs.usance.dev/errors/{}", code.as_str())
 }
 
+#[expect(clippy::too_many_lines, reason = "one line for each code")]
 fn status(code: Code) -> StatusCode {
     match code {
         Code::MalformedJson
