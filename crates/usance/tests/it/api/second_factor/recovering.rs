@@ -93,3 +93,25 @@ async fn a_member_of_another_tenant_is_nobody() {
     scene.login(None).await.expect_code(401, "second_factor_required");
     scene.server.stop().await;
 }
+
+#[tokio::test]
+async fn a_secret_that_was_moved_to_another_member_opens_nothing() {
+    // given a database in which somebody gave the owner the own secret
+    let Some(scene) = Scene::new().await else { return };
+    let (_, viewer) = join(&scene.server, &scene.owner, "viewer@example.com", "viewer").await;
+    scene.enrol(&scene.owner, PASSWORD).await;
+    let (own, _) = scene.enrol(&viewer, PASSWORD).await;
+    let moved = "WITH moved AS (
+            UPDATE members m SET totp_secret_sealed = v.totp_secret_sealed FROM members v
+            WHERE m.role = 'owner' AND v.role = 'viewer' RETURNING m.id
+        ) SELECT count(*)::text FROM moved";
+    assert_eq!(scene.server.database.text_as_superuser(moved).await, "1");
+    scene.clock.advance(STEP);
+
+    // when
+    let refused = scene.login(Some(&scene.code(&own, 0).await)).await;
+
+    // then
+    refused.expect_code(500, "internal_error");
+    scene.server.stop().await;
+}
