@@ -89,11 +89,20 @@ pub fn forget_found(app: &App) {
 }
 
 /// Makes the pair of the transaction's mode. Telling of it is the caller's.
-pub(crate) async fn insert_pair(cx: &Cx, tx: &mut TenantTx) -> Result<(KeyPair, [ApiKey; 2])> {
+async fn insert_pair(cx: &Cx, tx: &mut TenantTx) -> Result<(KeyPair, [ApiKey; 2])> {
     let livemode = tx.scope().livemode;
     let (secret_key, secret) = insert(cx, tx, KeyKind::Secret, None).await?;
     let (publishable_key, publishable) = insert(cx, tx, KeyKind::Publishable, None).await?;
     Ok((KeyPair { livemode, secret, publishable }, [secret_key, publishable_key]))
+}
+
+/// The pair of a tenant that registers: the audit log names its keys, and nobody is told of them yet.
+pub(crate) async fn insert_first_pair(cx: &Cx, tx: &mut TenantTx) -> Result<KeyPair> {
+    let (pair, stored) = insert_pair(cx, tx).await?;
+    for key in &stored {
+        record(cx, tx, "api_key.created", None, key, None).await?;
+    }
+    Ok(pair)
 }
 
 /// Puts new pairs in the place of the old ones, which work on for `grace`. Other keys stay.
@@ -243,6 +252,18 @@ async fn tell(
     after: &ApiKey,
     reason: Option<&str>,
 ) -> Result<()> {
+    record(cx, tx, action, before, after, reason).await?;
+    announce(cx, tx, action, described(after)).await
+}
+
+async fn record(
+    cx: &Cx,
+    tx: &mut TenantTx,
+    action: &'static str,
+    before: Option<&ApiKey>,
+    after: &ApiKey,
+    reason: Option<&str>,
+) -> Result<()> {
     let audited = Audited {
         action,
         subject_type: "api_key",
@@ -252,8 +273,7 @@ async fn tell(
         after: Some(described(after)),
         reason: reason.map(str::to_owned),
     };
-    audit::record(cx, tx, audited).await?;
-    announce(cx, tx, action, described(after)).await
+    audit::record(cx, tx, audited).await
 }
 
 /// A key without the key.

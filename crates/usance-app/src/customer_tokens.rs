@@ -134,6 +134,6 @@ pub(crate) async fn find(app: &App, token: &SecretString, now: Timestamp) -> Res
     Ok(found.map(|found| {
         let customer =
             SignedInCustomer { id: found.customer, external_id: found.external_id, token: found.id };
-        Identity { caller: Caller::Customer(customer), scope }
+        Identity { caller: Caller::Customer(customer), scope, must_enrol: false }
     }))
 }

@@ -68,6 +68,10 @@ pub enum Code {
     Unauthorized,
     InvalidCredentials,
     TokenNotValid,
+    SecondFactorRequired,
+    SecondFactorInvalid,
+    SecondFactorState,
+    SecondFactorEnrolmentRequired,
     Forbidden,
     MalformedJson,
     InvalidField,
@@ -145,11 +149,15 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 77] = [
+    pub const ALL: [Self; 81] = [
         Self::NotFound,
         Self::Unauthorized,
         Self::InvalidCredentials,
         Self::TokenNotValid,
+        Self::SecondFactorRequired,
+        Self::SecondFactorInvalid,
+        Self::SecondFactorState,
+        Self::SecondFactorEnrolmentRequired,
         Self::Forbidden,
         Self::MalformedJson,
         Self::InvalidField,
@@ -233,6 +241,10 @@ impl Code {
             Self::Unauthorized => "unauthorized",
             Self::InvalidCredentials => "invalid_credentials",
             Self::TokenNotValid => "token_not_valid",
+            Self::SecondFactorRequired => "second_factor_required",
+            Self::SecondFactorInvalid => "second_factor_invalid",
+            Self::SecondFactorState => "second_factor_state",
+            Self::SecondFactorEnrolmentRequired => "second_factor_enrolment_required",
             Self::Forbidden => "forbidden",
             Self::MalformedJson => "malformed_json",
             Self::InvalidField => "invalid_field",

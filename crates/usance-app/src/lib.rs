@@ -47,6 +47,7 @@ pub mod pricing;
 pub mod quotes;
 pub mod rate_limits;
 pub mod refunds;
+pub mod second_factor;
 pub mod sessions;
 pub mod stripe;
 pub mod stripe_connect;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use usance_core::{discount::CouponOrder, late_usage::LateUsage};
+use usance_core::{access::Role, discount::CouponOrder, late_usage::LateUsage};
 use usance_db::{
     TenantTx,
     tenant_profiles::{self, Logo, TenantProfile},
@@ -11,9 +11,11 @@ use usance_db::{
 
 use crate::{
     Change, Cx,
+    audit::{self, Audited},
     error::{Error, Faults, Result},
     fields::{check_members, check_paragraphs, check_text, check_word, read_email, read_whole},
     logo,
+    members::{own_role, require_rank},
     outbox::announce,
 };
 
@@ -51,6 +53,8 @@ pub struct UpdateTenantProfile {
     pub brand_color: Change<String>,
     /// A host name.
     pub domain: Change<String>,
+    /// Whether members must have a second factor; owners change it.
+    pub require_second_factor: Option<bool>,
     /// The billing policies.
     pub policies: UpdatePolicies,
 }
@@ -90,6 +94,9 @@ pub async fn update(cx: &Cx, tx: &mut TenantTx, mut input: UpdateTenantProfile) 
     };
     let mut profile = tenant_profiles::lock(tx).await?;
     let policies = std::mem::take(&mut input.policies);
+    if let Some(required) = input.require_second_factor {
+        require_second_factor(cx, tx, &mut profile, required).await?;
+    }
     apply_seller(&mut faults, &mut profile, input);
     apply_policies(&mut faults, &mut profile, policies);
     faults.check()?;
@@ -103,6 +110,29 @@ pub async fn update(cx: &Cx, tx: &mut TenantTx, mut input: UpdateTenantProfile) 
     logo.map(|logo| logo.media_type).apply(&mut profile.logo_media_type);
     announce(cx, tx, "tenant.updated", json!({ "id": tx.scope().tenant })).await?;
     Ok(profile)
+}
+
+/// It decides who is let in, which is the owners' to say.
+async fn require_second_factor(
+    cx: &Cx,
+    tx: &mut TenantTx,
+    profile: &mut TenantProfile,
+    required: bool,
+) -> Result<()> {
+    require_rank(own_role(cx, tx).await?, Role::Owner)?;
+    let before = std::mem::replace(&mut profile.require_second_factor, required);
+    if before == required {
+        return Ok(());
+    }
+    let audited = Audited {
+        action: "tenant.second_factor_policy_changed",
+        subject_type: "tenant",
+        subject_id: tx.scope().tenant.to_string(),
+        before: Some(json!({ "require_second_factor": before })),
+        after: Some(json!({ "require_second_factor": required })),
+        ..Audited::default()
+    };
+    audit::record(cx, tx, audited).await
 }
 
 fn apply_seller(faults: &mut Faults, profile: &mut TenantProfile, input: UpdateTenantProfile) {

@@ -124,6 +124,7 @@ pub async fn register(app: &App, input: RegisterTenant, origin: Origin) -> Resul
         role: "owner".to_owned(),
         is_active: true,
         email_verified_at: None,
+        second_factor_at: None,
         last_login_at: None,
         created_at: now,
         updated_at: now,
@@ -191,8 +192,7 @@ async fn prepare_mode(
     webhook_secret: &SigningSecret,
 ) -> Result<KeyPair> {
     webhooks::create_default(cx, tx, tenant.webhook_url.clone(), webhook_secret).await?;
-    let (keys, _) = api_keys::insert_pair(cx, tx).await?;
-    Ok(keys)
+    api_keys::insert_first_pair(cx, tx).await
 }
 
 fn registered(tenant: &Tenant, owner: &Member) -> Audited {

@@ -8,7 +8,8 @@ use crate::{DbError, TenantTx};
 /// What names a request that may be sent again.
 #[derive(Debug, Clone)]
 pub struct RequestKey {
-    /// SHA-256 of method and path in hexadecimal: a path may be longer than an index entry.
+    /// SHA-256 of method and path in hexadecimal, with the caller's session where the route is about it: a path may be longer
+    /// than an index entry.
     pub route: String,
     /// The key that the client chose.
     pub key: String,

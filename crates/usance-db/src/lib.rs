@@ -56,6 +56,7 @@ mod plan_versions;
 pub mod plans;
 mod prices;
 pub mod refunds;
+pub mod second_factors;
 pub mod sessions;
 pub mod sign_in_attempts;
 pub mod stripe_connect_states;

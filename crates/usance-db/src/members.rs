@@ -26,6 +26,8 @@ pub struct Member {
     pub is_active: bool,
     /// When it was known that the member reads what is sent there.
     pub email_verified_at: Option<Timestamp>,
+    /// Since when a sign-in needs a second factor.
+    pub second_factor_at: Option<Timestamp>,
     /// When the member last signed in.
     pub last_login_at: Option<Timestamp>,
     /// UTC.
@@ -43,6 +45,7 @@ struct Row {
     role: String,
     is_active: bool,
     email_verified_at: Option<jiff_sqlx::Timestamp>,
+    second_factor_at: Option<jiff_sqlx::Timestamp>,
     last_login_at: Option<jiff_sqlx::Timestamp>,
     created_at: jiff_sqlx::Timestamp,
     updated_at: jiff_sqlx::Timestamp,
@@ -59,6 +62,7 @@ impl From<Row> for Member {
             role: row.role,
             is_active: row.is_active,
             email_verified_at: row.email_verified_at.map(jiff_sqlx::Timestamp::to_jiff),
+            second_factor_at: row.second_factor_at.map(jiff_sqlx::Timestamp::to_jiff),
             last_login_at: row.last_login_at.map(jiff_sqlx::Timestamp::to_jiff),
             created_at: row.created_at.to_jiff(),
             updated_at: row.updated_at.to_jiff(),
@@ -145,7 +149,8 @@ pub async fn find(tx: &mut TenantTx, id: MemberId) -> Result<Option<Member>, DbE
     let row = sqlx::query_as!(
         Row,
         "-- members::find
-        SELECT id, email, password_hash, first_name, last_name, role, is_active, email_verified_at, last_login_at, created_at, updated_at
+        SELECT id, email, password_hash, first_name, last_name, role, is_active, email_verified_at, second_factor_at,
+            last_login_at, created_at, updated_at
         FROM members
         WHERE tenant_id = $1 AND id = $2",
         tenant,
@@ -162,7 +167,8 @@ pub async fn lock(tx: &mut TenantTx, id: MemberId) -> Result<Option<Member>, DbE
     let row = sqlx::query_as!(
         Row,
         "-- members::lock
-        SELECT id, email, password_hash, first_name, last_name, role, is_active, email_verified_at, last_login_at, created_at, updated_at
+        SELECT id, email, password_hash, first_name, last_name, role, is_active, email_verified_at, second_factor_at,
+            last_login_at, created_at, updated_at
         FROM members
         WHERE tenant_id = $1 AND id = $2
         FOR NO KEY UPDATE",
@@ -246,7 +252,8 @@ pub async fn list(tx: &mut TenantTx) -> Result<Vec<Member>, DbError> {
     let rows = sqlx::query_as!(
         Row,
         "-- members::list
-        SELECT id, email, password_hash, first_name, last_name, role, is_active, email_verified_at, last_login_at, created_at, updated_at
+        SELECT id, email, password_hash, first_name, last_name, role, is_active, email_verified_at, second_factor_at,
+            last_login_at, created_at, updated_at
         FROM members
         WHERE tenant_id = $1
         ORDER BY id

@@ -60,6 +60,8 @@ pub struct ActiveMember {
     pub role: String,
     /// Whether the access token was used before.
     pub access_used: bool,
+    /// Whether the tenant wants a second factor that the member has not.
+    pub must_enrol: bool,
 }
 
 /// A refresh token that was found, locked.
@@ -90,7 +92,7 @@ pub enum RevokedReason {
     PasswordChanged,
     /// One of its refresh tokens was used twice.
     TokenReused,
-    /// The member was deactivated.
+    /// The member was deactivated, or its second factor was turned on or taken away.
     MemberChanged,
 }
 
@@ -161,7 +163,8 @@ pub async fn find_active_member(
     let (tenant, _) = tx.keys();
     let row = sqlx::query!(
         r#"-- sessions::find_active_member
-        SELECT m.role, r.access_used_at IS NOT NULL AS "access_used!"
+        SELECT m.role, r.access_used_at IS NOT NULL AS "access_used!",
+            t.require_second_factor AND m.second_factor_at IS NULL AS "must_enrol!"
         FROM members m
         JOIN tenants t ON t.tenant_id = m.tenant_id
         JOIN member_sessions s ON s.tenant_id = m.tenant_id AND s.member_id = m.id
@@ -175,7 +178,11 @@ pub async fn find_active_member(
     )
     .fetch_optional(tx.connection())
     .await?;
-    Ok(row.map(|row| ActiveMember { role: row.role, access_used: row.access_used }))
+    Ok(row.map(|row| ActiveMember {
+        role: row.role,
+        access_used: row.access_used,
+        must_enrol: row.must_enrol,
+    }))
 }
 
 /// Whether a session was not revoked.

@@ -95,17 +95,31 @@ pub async fn consume(
     Ok(row.map(ConnectState::from))
 }
 
-/// How many states the tenant was ever given.
-pub async fn count(tx: &mut TenantTx) -> Result<i64, DbError> {
+/// The state that the tenant was given last.
+pub async fn find_newest(tx: &mut TenantTx) -> Result<Option<Uuid>, DbError> {
     let (tenant, _) = tx.keys();
     let row = sqlx::query!(
-        r#"-- stripe_connect_states::count
-        SELECT count(*) AS "count!" FROM stripe_connect_states WHERE tenant_id = $1"#,
+        "-- stripe_connect_states::find_newest
+        SELECT id FROM stripe_connect_states WHERE tenant_id = $1 ORDER BY id DESC LIMIT 1",
         tenant,
     )
-    .fetch_one(tx.connection())
+    .fetch_optional(tx.connection())
     .await?;
-    Ok(row.count)
+    Ok(row.map(|row| row.id))
+}
+
+/// Forgets states that ended before a time, but for those of an account that was made beforehand.
+pub async fn forget(tx: &mut TenantTx, ended_before: Timestamp) -> Result<(), DbError> {
+    let (tenant, _) = tx.keys();
+    sqlx::query!(
+        "-- stripe_connect_states::forget
+        DELETE FROM stripe_connect_states WHERE tenant_id = $1 AND account_id IS NULL AND expires_at < $2",
+        tenant,
+        ended_before.to_sqlx(),
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
 }
 
 /// Finds the account that was made for the tenant last.

@@ -42,6 +42,8 @@ pub struct TenantProfile {
     pub dunning_retry_days: Vec<i16>,
     /// The word of what happens after the last failed payment.
     pub dunning_final_action: String,
+    /// Whether members must have a second factor.
+    pub require_second_factor: bool,
     /// UTC; when the profile or the tenant last changed.
     pub updated_at: Timestamp,
 }
@@ -72,6 +74,7 @@ struct Row {
     coupon_order: String,
     dunning_retry_days: Vec<i16>,
     dunning_final_action: String,
+    require_second_factor: bool,
     updated_at: jiff_sqlx::Timestamp,
 }
 
@@ -94,6 +97,7 @@ impl From<Row> for TenantProfile {
             coupon_order: row.coupon_order,
             dunning_retry_days: row.dunning_retry_days,
             dunning_final_action: row.dunning_final_action,
+            require_second_factor: row.require_second_factor,
             updated_at: row.updated_at.to_jiff(),
         }
     }
@@ -121,6 +125,7 @@ pub async fn get(tx: &mut TenantTx) -> Result<TenantProfile, DbError> {
             coalesce(p.coupon_order, 'percent_before_fixed') AS "coupon_order!",
             coalesce(p.dunning_retry_days, '{1,3,5,7}') AS "dunning_retry_days!",
             coalesce(p.dunning_final_action, 'cancel') AS "dunning_final_action!",
+            t.require_second_factor,
             greatest(p.updated_at, t.updated_at) AS "updated_at!: jiff_sqlx::Timestamp"
         FROM tenants t
         LEFT JOIN tenant_profiles p ON p.tenant_id = t.tenant_id
@@ -152,7 +157,7 @@ pub async fn store(tx: &mut TenantTx, profile: &TenantProfile) -> Result<(), DbE
     store_terms(tx, tenant, profile).await?;
     sqlx::query!(
         "-- tenant_profiles::store
-        UPDATE tenants SET invoice_prefix = $2, domain = $3, updated_at = $5,
+        UPDATE tenants SET invoice_prefix = $2, domain = $3, updated_at = $5, require_second_factor = $6,
             branding = branding - 'color' || jsonb_strip_nulls(jsonb_build_object('color', $4::text))
         WHERE tenant_id = $1",
         tenant,
@@ -160,6 +165,7 @@ pub async fn store(tx: &mut TenantTx, profile: &TenantProfile) -> Result<(), DbE
         profile.domain,
         profile.brand_color,
         profile.updated_at.to_sqlx(),
+        profile.require_second_factor,
     )
     .execute(tx.connection())
     .await?;

@@ -78,7 +78,7 @@ const QUERY_WORDS: [(&str, &[&str]); 3] = [
 
 /// Routes whose POST and PATCH requests are identified by the ids in them, that may be repeated, or of which nothing may be kept because they
 /// carry secrets.
-const TAKE_NO_KEY: [&str; 22] = [
+const TAKE_NO_KEY: [&str; 26] = [
     "/api/v1/events",
     "/api/v1/auth/customers/logout",
     "/api/v1/customers/{customer}/tokens",
@@ -94,6 +94,10 @@ const TAKE_NO_KEY: [&str; 22] = [
     "/api/v1/auth/tenants/verify-email",
     "/api/v1/auth/tenants/password-reset",
     "/api/v1/auth/tenants/password-reset/request",
+    "/api/v1/auth/tenants/totp",
+    "/api/v1/auth/tenants/totp/confirm",
+    "/api/v1/auth/tenants/totp/disable",
+    "/api/v1/auth/tenants/totp/recovery-codes",
     "/api/v1/auth/tenants/api-keys/regenerate",
     "/api/v1/auth/tenants/stripe/connect",
     "/api/v1/auth/tenants/webhooks/config",

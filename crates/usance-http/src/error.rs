@@ -50,7 +50,10 @@ impl ApiError {
             let fault = |fault: &usance_app::error::FieldFault| json!({ "pointer": fault.pointer, "code": fault.code, "detail": fault.detail });
             members.insert("errors".to_owned(), self.refusal.fields.iter().map(fault).collect());
         }
-        members.extend(self.refusal.extensions.clone());
+        for (name, value) in &self.refusal.extensions {
+            // A field of the request may have the name of one of ours.
+            members.entry(name.as_str()).or_insert_with(|| value.clone());
+        }
         members
     }
 }
@@ -60,6 +63,7 @@ fn problem_type(code: Code) -> String {
     format!("https://docs.usance.dev/errors/{}", code.as_str())
 }
 
+#[expect(clippy::too_many_lines, reason = "one line for each code")]
 fn status(code: Code) -> StatusCode {
     match code {
         Code::MalformedJson
@@ -67,9 +71,14 @@ fn status(code: Code) -> StatusCode {
         | Code::StripeNotConnected
         | Code::StripeConnectDenied
         | Code::StripeConnectExpired => StatusCode::BAD_REQUEST,
-        Code::Unauthorized | Code::InvalidCredentials | Code::TokenNotValid => StatusCode::UNAUTHORIZED,
+        Code::Unauthorized
+        | Code::InvalidCredentials
+        | Code::TokenNotValid
+        | Code::SecondFactorRequired
+        | Code::SecondFactorInvalid => StatusCode::UNAUTHORIZED,
         Code::PaymentDeclined | Code::DebtLimitExceeded => StatusCode::PAYMENT_REQUIRED,
         Code::Forbidden
+        | Code::SecondFactorEnrolmentRequired
         | Code::SubscriptionInactive
         | Code::FeatureNotIncluded
         | Code::StripeStateInvalid
@@ -113,6 +122,7 @@ fn status(code: Code) -> StatusCode {
         | Code::MemberExists
         | Code::InvitationExists
         | Code::LastOwner
+        | Code::SecondFactorState
         | Code::WebhookEndpointState
         | Code::StripeAccountInUse => StatusCode::CONFLICT,
         Code::WebhookTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -194,13 +204,27 @@ impl From<Error> for ApiError {
 pub(crate) struct Problem {
     members: Map<String, Value>,
     cause: Option<String>,
+    retry_helps: bool,
+}
+
+/// Whether the same request may be answered otherwise after a while. What was not set up stays so.
+fn retry_helps(code: Code) -> bool {
+    matches!(
+        code,
+        Code::TooManyRequests
+            | Code::RateLimitExceeded
+            | Code::IdempotencyKeyInUse
+            | Code::Timeout
+            | Code::Unavailable
+    )
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         let members = self.members();
-        response.extensions_mut().insert(Problem { members, cause: self.cause });
+        let retry_helps = retry_helps(self.refusal.code);
+        response.extensions_mut().insert(Problem { members, cause: self.cause, retry_helps });
         response
     }
 }
@@ -212,14 +236,11 @@ pub(crate) fn render(mut response: Response, request_id: RequestId) -> Response 
         tracing::error!(request.id = %request_id, cause, "Request failed");
     }
     problem.members.insert("request_id".to_owned(), json!(request_id.to_string()));
-    let in_use = problem.members.get("code").is_some_and(|code| code == Code::IdempotencyKeyInUse.as_str());
-    let retry = in_use
-        || matches!(response.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
     let unauthorized = response.status() == StatusCode::UNAUTHORIZED;
     let seconds = problem.members.get("retry_after_seconds").and_then(Value::as_u64).unwrap_or(1);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    if retry {
+    if problem.retry_helps {
         headers.entry(header::RETRY_AFTER).or_insert(HeaderValue::from(seconds));
     }
     if unauthorized {

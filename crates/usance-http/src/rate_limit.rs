@@ -1,5 +1,6 @@
 //! How many requests are let in: by address without a credential, by member, by key. It comes before everything else that a
-//! request costs.
+//! request costs, but for members: whether a token is still honoured only the database can tell, and one that is not must not
+//! use up what its member may do.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -43,17 +44,14 @@ const GUESSABLE: [&str; 5] = [
 ];
 
 /// Counts a request, and refuses it where there were too many.
-pub(crate) async fn limit(State(state): State<HttpState>, request: Request, next: Next) -> Response {
+pub(crate) async fn limit(State(state): State<HttpState>, mut request: Request, next: Next) -> Response {
     let now = state.app.now();
     let limits = limits_of(&state, &request, now);
-    let mut tightest: Option<Verdict> = None;
-    for (limit, of) in limits.before {
-        let verdict = state.app.rate_limits.reserve(limit, &of, 1, now).await;
-        if !verdict.allowed {
-            return refuse(&verdict, now);
-        }
-        tightest = Some(tightest.filter(|it| it.remaining <= verdict.remaining).unwrap_or(verdict));
-    }
+    let tightest = match reserve(&state, limits.before, now).await {
+        Ok(tightest) => tightest,
+        Err(refused) => return refuse(&refused, now),
+    };
+    request.extensions_mut().insert(OfMember(limits.of_member));
     let mut response = next.run(request).await;
     if response.status() == StatusCode::UNAUTHORIZED
         && let Some((limit, of)) = limits.if_unknown
@@ -69,12 +67,49 @@ pub(crate) async fn limit(State(state): State<HttpState>, request: Request, next
     response
 }
 
-/// The limits that a request falls under, each with whom it is counted for.
+/// Counts a request whose member is known by now, and sets the headers of its answer; `Err` is the answer of a refusal.
+pub(crate) async fn limit_member(
+    state: &HttpState,
+    request: &mut Request,
+) -> Result<impl FnOnce(&mut Response) + use<>, Response> {
+    let now = state.app.now();
+    let limits = request.extensions_mut().remove::<OfMember>().map(|limits| limits.0).unwrap_or_default();
+    let verdict = reserve(state, limits, now).await.map_err(|refused| refuse(&refused, now))?;
+    Ok(move |response: &mut Response| {
+        if let Some(verdict) = verdict {
+            set_headers(response.headers_mut(), &verdict, now);
+        }
+    })
+}
+
+/// Counts under each limit up to the first that refuses. Returns what is nearest to its limit.
+async fn reserve(state: &HttpState, limits: Vec<Limit>, now: Timestamp) -> Result<Option<Verdict>, Verdict> {
+    let mut tightest: Option<Verdict> = None;
+    for (limit, of) in limits {
+        let verdict = state.app.rate_limits.reserve(limit, &of, 1, now).await;
+        if !verdict.allowed {
+            return Err(verdict);
+        }
+        tightest = Some(tightest.filter(|it| it.remaining <= verdict.remaining).unwrap_or(verdict));
+    }
+    Ok(tightest)
+}
+
+/// A limit, and whom a request is counted for.
+type Limit = (RateLimit, String);
+
+/// What waits in a request until its member is known.
+#[derive(Debug, Clone)]
+struct OfMember(Vec<Limit>);
+
+/// The limits that a request falls under.
 #[derive(Default)]
 struct Limits {
-    before: Vec<(RateLimit, String)>,
-    /// What counts when the key turns out to be made up, which only the database can tell.
-    if_unknown: Option<(RateLimit, String)>,
+    before: Vec<Limit>,
+    /// What counts once the token turns out to be honoured.
+    of_member: Vec<Limit>,
+    /// What counts when the key or the token turns out not to be, which only the database can tell.
+    if_unknown: Option<Limit>,
 }
 
 fn limits_of(state: &HttpState, request: &Request, now: Timestamp) -> Limits {
@@ -94,23 +129,27 @@ fn limits_of(state: &HttpState, request: &Request, now: Timestamp) -> Limits {
         // Whatever credential comes with it: a made-up one must not open a way around the limit.
         limits.before.extend(of_address(per(Reset::Minute, "auth", settings.auth_per_minute)));
     }
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     // On a route that asks for no credential nobody finds out whether one is made up.
-    let is_open = request
-        .extensions()
-        .get::<MatchedPath>()
-        .is_some_and(|route| permissions::is_open(request.method(), route.as_str()));
-    match if is_open { Caller::Nobody } else { caller(state, request.headers(), now) } {
+    let is_open = route.is_some_and(|route| permissions::is_open(request.method(), route));
+    let caller = if is_open { Caller::Nobody } else { caller(state, request.headers(), now) };
+    match caller {
         Caller::Key(key) => {
             limits.before.extend(per(Reset::Minute, "key", settings.key_per_minute).zip(key));
             limits.if_unknown = anonymous();
         }
+        // What leads nowhere asks for no credential either.
+        Caller::Member(_) if !route.is_some_and(|route| permissions::is_served(request.method(), route)) => {
+            limits.before.extend(anonymous());
+        }
         Caller::Member(member) => {
             if pays(request.method(), path) {
                 let limit = per(Reset::Minute, "payment", settings.payment_per_minute);
-                limits.before.extend(limit.map(|limit| (limit, member.clone())));
+                limits.of_member.extend(limit.map(|limit| (limit, member.clone())));
             }
             let limit = per(Reset::Hour, "member", settings.member_per_hour);
-            limits.before.extend(limit.map(|limit| (limit, member)));
+            limits.of_member.extend(limit.map(|limit| (limit, member)));
+            limits.if_unknown = anonymous();
         }
         Caller::Nobody => limits.before.extend(anonymous()),
     }

@@ -91,6 +91,8 @@ pub struct Identity {
     pub caller: Caller,
     /// Tenant and mode.
     pub scope: Scope,
+    /// Whether the caller is a member who may do nothing yet but enrol a second factor.
+    pub must_enrol: bool,
 }
 
 /// A key that was found, and until when it is honoured.
@@ -166,7 +168,8 @@ async fn find_key(app: &App, key: &SecretString, now: Timestamp) -> Result<Optio
     } else {
         Caller::PublishableKey(owner.id)
     };
-    let found = FoundKey { identity: Identity { caller, scope: owner.scope }, expires_at: owner.expires_at };
+    let identity = Identity { caller, scope: owner.scope, must_enrol: false };
+    let found = FoundKey { identity, expires_at: owner.expires_at };
     app.key_cache.insert(key_hash, found.clone(), now);
     let noted_before = now.saturating_sub(USE_NOTED_EVERY).unwrap_or(now);
     if found.is_honoured(now) && owner.last_used_at.is_none_or(|at| at < noted_before) {
@@ -207,7 +210,7 @@ async fn find_member(
         tx.commit().await?;
     }
     let member = SignedInMember { id: claims.member, role: role_of(&found.role)?, session: claims.session };
-    Ok(Some(Identity { caller: Caller::Member(member), scope }))
+    Ok(Some(Identity { caller: Caller::Member(member), scope, must_enrol: found.must_enrol }))
 }
 
 /// Reads a stored role.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use argon2::{Argon2, PasswordHasher, PasswordVerifier, password_hash::phc::PasswordHash};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use usance_core::clock::Random;
 
 use crate::error::{Code, Error, Faults, Result};
@@ -38,9 +38,34 @@ impl Default for PasswordHashing {
     }
 }
 
+/// A place among the passwords that wait for their turn.
+#[derive(Debug)]
+pub struct Place {
+    permits: Arc<Semaphore>,
+    _waiting: OwnedSemaphorePermit,
+}
+
 impl PasswordHashing {
+    /// Takes a place, or asks the caller to come again: before an attempt is counted, so that none counts that nobody looked at.
+    pub fn reserve(&self) -> Result<Place> {
+        let waiting = Arc::clone(&self.waiting).try_acquire_owned().map_err(|_| {
+            Error::refused(
+                Code::TooManyRequests,
+                "too many passwords wait to be checked: come again in a moment",
+            )
+        })?;
+        Ok(Place { permits: Arc::clone(&self.permits), _waiting: waiting })
+    }
+
     /// Hashes a password with a fresh salt into a PHC string.
     pub async fn hash(&self, random: &dyn Random, password: SecretString) -> Result<String> {
+        self.reserve()?.hash(random, password).await
+    }
+}
+
+impl Place {
+    /// Hashes a password with a fresh salt into a PHC string.
+    pub(crate) async fn hash(&self, random: &dyn Random, password: SecretString) -> Result<String> {
         let mut salt = [0; SALT_BYTES];
         random.fill(&mut salt);
         let hashed = self.compute(move || {
@@ -52,7 +77,7 @@ impl PasswordHashing {
     }
 
     /// Whether a password is the one of a stored hash. Without a hash it costs the same, and is not.
-    pub async fn verify(&self, password: SecretString, stored: Option<String>) -> Result<bool> {
+    pub(crate) async fn verify(&self, password: SecretString, stored: Option<String>) -> Result<bool> {
         let known = stored.is_some();
         let verified = self.compute(move || {
             let hash = PasswordHash::new(stored.as_deref().unwrap_or(NOBODY)).ok()?;
@@ -68,12 +93,6 @@ impl PasswordHashing {
 
     /// Runs on a thread for blocking work, when it is its turn.
     async fn compute<T: Send + 'static>(&self, compute: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-        let _place = self.waiting.try_acquire().map_err(|_| {
-            Error::refused(
-                Code::TooManyRequests,
-                "too many passwords wait to be checked: come again in a moment",
-            )
-        })?;
         let _permit =
             self.permits.acquire().await.map_err(|_| Error::Internal("the password hashing is closed"))?;
         let computed = tokio::task::spawn_blocking(compute).await;

@@ -188,6 +188,7 @@ fn new_member(
         role: invitation.role.clone(),
         is_active: true,
         email_verified_at: None,
+        second_factor_at: None,
         last_login_at: Some(now),
         created_at: now,
         updated_at: now,

@@ -1,15 +1,17 @@
 //! Members of a tenant's staff, as they see and change themselves; the staff as a whole; and invitations to it.
 
 mod invitations;
+mod own_password;
 mod password_reset;
 mod staff;
 mod verification;
 
 pub use invitations::{AcceptInvitation, accept, invite, revoke as revoke_invitation};
+pub(crate) use own_password::ProvedPassword;
 pub(crate) use password_reset::issue_resets;
 pub use password_reset::{request_reset, reset_password};
-pub(crate) use staff::active_role;
 pub use staff::{ChangeMember, change, list};
+pub(crate) use staff::{active_role, own_role, require_rank};
 pub(crate) use verification::begin_verification;
 pub use verification::{request_verification, verify_email};
 
@@ -27,7 +29,7 @@ use crate::{
     audit::{self, Audited},
     auth::password,
     error::{Error, Faults, Result},
-    sessions::{Attempt, count_attempt, note_success, signed_in},
+    sessions::signed_in,
 };
 
 /// The signed-in member, its tenant, and the publishable key of the caller's mode unless it was revoked.
@@ -55,21 +57,12 @@ pub async fn change_password(cx: &Cx, old: SecretString, new: SecretString) -> R
     let mut faults = Faults::default();
     password::check(&mut faults, "/new_password", &new, &own_data(&member, &tenant));
     faults.check()?;
-    // Whoever found an open session must not be able to guess the password with it.
-    let attempt = Attempt::new(&cx.app, Some((tenant.id, member.id)), &member.email, cx.address);
-    let source = count_attempt(&mut tx, &attempt, cx.now).await?;
-    tx.commit().await?;
-    if !cx.app.password_hashing.verify(old, Some(member.password_hash.clone())).await? {
-        return Err(wrong_password());
-    }
-    let password_hash = cx.app.password_hashing.hash(cx.app.random.as_ref(), new).await?;
+    drop(tx);
+    let proved = ProvedPassword::of(cx, member, "/old_password", old).await?;
+    let password_hash = proved.hash(cx, new).await?;
 
     let mut tx = cx.begin().await?;
-    let locked = members::lock(&mut tx, member.id).await?;
-    if locked.is_none_or(|it| it.password_hash != member.password_hash) {
-        return Err(wrong_password());
-    }
-    note_success(&mut tx, &source, &attempt, cx.now).await?;
+    let member = proved.lock(cx, &mut tx).await?;
     members::set_password(&mut tx, member.id, &password_hash, cx.now).await?;
     let kept = signed_in(cx)?.session;
     let ended =
@@ -85,8 +78,4 @@ pub async fn change_password(cx: &Cx, old: SecretString, new: SecretString) -> R
     audit::record(cx, &mut tx, audited).await?;
     password_reset::password_changed(cx, &mut tx, &member, &tenant).await?;
     Ok(tx.commit().await?)
-}
-
-fn wrong_password() -> Error {
-    Error::field("/old_password", "incorrect", "Old password is incorrect.")
 }

@@ -40,7 +40,7 @@ pub(crate) async fn active_role(tx: &mut TenantTx, id: MemberId) -> Result<Optio
 }
 
 /// The caller's role as it is now: it can have changed while the request arrived.
-pub(super) async fn own_role(cx: &Cx, tx: &mut TenantTx) -> Result<Role> {
+pub(crate) async fn own_role(cx: &Cx, tx: &mut TenantTx) -> Result<Role> {
     let role = active_role(tx, signed_in(cx)?.id).await?;
     role.ok_or_else(|| Error::refused(Code::Forbidden, "you are no active member any more"))
 }
@@ -55,7 +55,7 @@ pub(super) fn read_role(own: Role, word: &str) -> Result<Role> {
     Ok(role)
 }
 
-pub(super) fn require_rank(own: Role, role: Role) -> Result<()> {
+pub(crate) fn require_rank(own: Role, role: Role) -> Result<()> {
     if own < role {
         let detail = format!("this needs the role {} or a greater one", role.as_str());
         return Err(Error::refused(Code::Forbidden, detail));

@@ -27,6 +27,7 @@ use crate::{
         Caller, SignedInMember, access_token::AccessClaims, keyring::sha256, password, role_of, tenant_token,
     },
     error::{Code, Error, Refusal, Result},
+    second_factor::{prove, record_use},
 };
 
 const REFRESH_TOKEN_PREFIX: &str = "rt";
@@ -50,6 +51,8 @@ pub struct SignIn {
     pub email: String,
     /// Of the member.
     pub password: SecretString,
+    /// Of the member's authenticator, or a recovery code.
+    pub code: Option<SecretString>,
     /// Slug of the tenant, where an address belongs to members of several.
     pub tenant: Option<String>,
 }
@@ -81,10 +84,21 @@ fn invalid_credentials() -> Error {
     refusal.with("error", "Invalid credentials").into()
 }
 
+fn second_factor_required() -> Error {
+    let detail = "this member signs in with a second factor: send a code of the authenticator, or a recovery code, too";
+    Refusal::new(Code::SecondFactorRequired, detail).with("error", "Second factor required").into()
+}
+
+fn second_factor_invalid() -> Error {
+    let detail = "the code is wrong, too old or used up: wait for the next one";
+    Refusal::new(Code::SecondFactorInvalid, detail).with("error", "Invalid second factor").into()
+}
+
 /// Signs a member in. Whether the address is known shows neither in the answer nor in its cost: each attempt that is let in
 /// takes the same statements and one verification of a password.
 pub async fn sign_in(app: &App, input: SignIn, origin: Origin) -> Result<SignedIn> {
     let now = app.now();
+    let place = app.password_hashing.reserve()?;
     let email = input.email.to_lowercase();
     let mut system = app.db.system().await?;
     let account = members::find_account(&mut system, &email, input.tenant.as_deref()).await?;
@@ -96,13 +110,14 @@ pub async fn sign_in(app: &App, input: SignIn, origin: Origin) -> Result<SignedI
     let member = members::find(&mut tx, account.map_or(MemberId::from_uuid(Uuid::nil()), |it| it.1)).await?;
     tx.commit().await?;
     let stored = member.as_ref().map(|member| member.password_hash.clone());
-    let verified = app.password_hashing.verify(input.password.clone(), stored).await?;
+    let verified = place.verify(input.password.clone(), stored).await?;
     let Some(member) = member.filter(|_| verified) else { return Err(invalid_credentials()) };
     let rehashed = if password::is_outdated(&member.password_hash) {
-        Some(app.password_hashing.hash(app.random.as_ref(), input.password).await?)
+        Some(place.hash(app.random.as_ref(), input.password).await?)
     } else {
         None
     };
+    drop(place);
 
     let mut tx = app.db.tenant(scope).await?;
     // The password may have been changed, or the member deactivated, while it was verified.
@@ -110,6 +125,15 @@ pub async fn sign_in(app: &App, input: SignIn, origin: Origin) -> Result<SignedI
     let unchanged = locked.filter(|it| it.is_active && it.password_hash == member.password_hash);
     let mut member = unchanged.ok_or_else(invalid_credentials)?;
     let tenant = tenants::find(&mut tx).await?.filter(|it| it.is_active).ok_or_else(invalid_credentials)?;
+    let proof = match (member.second_factor_at, &input.code) {
+        (None, _) => None,
+        (Some(_), None) => return Err(second_factor_required()),
+        (Some(_), Some(code)) => prove(app, &mut tx, &member, code, origin.address, now).await?,
+    };
+    if member.second_factor_at.is_some() && proof.is_none() {
+        tx.commit().await?;
+        return Err(second_factor_invalid());
+    }
     note_success(&mut tx, &source, &attempt, now).await?;
     if let Some(rehashed) = rehashed {
         members::set_password(&mut tx, member.id, &rehashed, now).await?;
@@ -119,6 +143,9 @@ pub async fn sign_in(app: &App, input: SignIn, origin: Origin) -> Result<SignedI
     let (tokens, signed_in) = begin(app, &mut tx, &member, &origin, now).await?;
     let cx = cx_of(app, scope, signed_in, &origin, now);
     audit::record(&cx, &mut tx, of_member("member.signed_in", signed_in, signed_in.session)).await?;
+    if let Some(proof) = proof {
+        record_use(&cx, &mut tx, member.id, proof).await?;
+    }
     let publishable_key = api_keys::find_publishable(&cx, &mut tx).await?;
     tx.commit().await?;
     Ok(SignedIn { tenant, publishable_key, member, tokens })

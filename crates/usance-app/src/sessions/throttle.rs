@@ -28,7 +28,7 @@ const NETWORK_KNOWN: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// How long a window is kept.
 const WINDOW_KEPT: SignedDuration = SignedDuration::from_hours(24);
 
-/// An attempt to prove a password.
+/// An attempt to prove a password or a second factor.
 #[derive(Debug)]
 pub(crate) struct Attempt {
     /// The account's tenant, or one of 256 that do not exist.
@@ -46,13 +46,22 @@ impl Attempt {
     ) -> Self {
         let account_hash = app.keyring.hash("sign-in account", email);
         let tenant = account.map_or_else(|| nobody(&account_hash), |(tenant, _)| tenant);
-        let network = address.map(|address| app.keyring.hash("sign-in network", &network(address)));
-        Self { tenant, account_hash, network }
+        Self { tenant, account_hash, network: known_as(app, address) }
+    }
+
+    /// An attempt to prove the second factor of an account.
+    pub(crate) fn of_code(app: &App, account: (TenantId, MemberId), address: Option<IpAddr>) -> Self {
+        let account_hash = app.keyring.hash("second factor account", &account.1.to_string());
+        Self { tenant: account.0, account_hash, network: known_as(app, address) }
     }
 
     fn source(&self, network: Vec<u8>) -> Source {
         Source { account_hash: self.account_hash.clone(), source: network }
     }
+}
+
+fn known_as(app: &App, address: Option<IpAddr>) -> Option<Vec<u8>> {
+    address.map(|address| app.keyring.hash("sign-in network", &network(address)))
 }
 
 /// An id that no tenant has: those of tenants are of version 7.

@@ -19,6 +19,8 @@ use crate::{
 /// How long the way to Stripe and back may take, and how long with an account whose owner is asked for documents.
 const LIFETIME: SignedDuration = SignedDuration::from_mins(10);
 const LIFETIME_OF_ONBOARDING: SignedDuration = SignedDuration::from_hours(24);
+/// How long a state is kept after its end.
+const KEPT: SignedDuration = SignedDuration::from_hours(24);
 pub(super) const STATE_PREFIX: &str = "scs";
 
 /// A way that has begun.
@@ -77,7 +79,7 @@ fn return_urls(redirect_uri: &str, state: &SecretString) -> Result<[String; 2]> 
 async fn prepare_account(cx: &Cx, client: &StripeClient) -> Result<String> {
     let mut tx = cx.begin().await?;
     refuse_second_account(&own_tenant(&mut tx).await?)?;
-    let begun = stripe_connect_states::count(&mut tx).await?;
+    let newest = stripe_connect_states::find_newest(&mut tx).await?;
     let made = stripe_connect_states::find_made_account(&mut tx).await?;
     drop(tx);
     if let Some(account_id) = &made {
@@ -90,7 +92,8 @@ async fn prepare_account(cx: &Cx, client: &StripeClient) -> Result<String> {
     // Should the answer be lost, the next request of this hour is given the same account. Stripe repeats a failure too.
     let tenant = cx.scope.tenant;
     let hour = cx.now.as_second() / 3_600;
-    let idempotency_key = format!("usance-account-{tenant}-after-{begun}-{hour}");
+    let after = newest.map_or_else(|| "none".to_owned(), |id| id.to_string());
+    let idempotency_key = format!("usance-account-{tenant}-after-{after}-{hour}");
     let account = client.create_account(tenant, &idempotency_key).await;
     Ok(account.map_err(|error| failed(&error))?.id)
 }
@@ -116,6 +119,7 @@ async fn store_state(
     let mut tx = cx.begin().await?;
     let tenant = own_tenant(&mut tx).await?;
     refuse_second_account(&tenant)?;
+    stripe_connect_states::forget(&mut tx, cx.now.saturating_sub(KEPT).unwrap_or(cx.now)).await?;
     stripe_connect_states::insert(&mut tx, &state, &sha256(token.expose_secret().as_bytes())).await?;
     let audited = Audited { action: "stripe.connect_started", after: Some(after), ..about(&tenant) };
     audit::record(cx, &mut tx, audited).await?;

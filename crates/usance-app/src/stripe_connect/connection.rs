@@ -50,6 +50,13 @@ async fn note_status(cx: &Cx, account_id: &str, status: ConnectStatus) -> Result
         return Ok(());
     }
     store(cx, &mut tx, Some(account_id), status).await?;
+    let audited = Audited {
+        action: "stripe.status_changed",
+        before: Some(seen(Some(account_id), &tenant.stripe_connect_status)),
+        after: Some(seen(Some(account_id), status.as_str())),
+        ..about(&tenant)
+    };
+    audit::record(cx, &mut tx, audited).await?;
     Ok(tx.commit().await?)
 }
 

@@ -69,11 +69,24 @@ pub async fn finish(app: &App, input: Return, origin: Origin) -> Result<Connecte
     };
     let client = app.stripe.client()?;
     let (cx, begun) = spend(app, &state, &origin).await?.ok_or_else(invalid_state)?;
+    let outcome = complete(client, &cx, &begun, code).await;
+    if let Err(Error::Refused(refusal)) = &outcome {
+        note_ended(&cx, "stripe.connect_failed", refusal.code.as_str()).await?;
+    }
+    outcome
+}
+
+async fn complete(
+    client: &StripeClient,
+    cx: &Cx,
+    begun: &ConnectState,
+    code: Option<String>,
+) -> Result<Connected> {
     if begun.expires_at <= cx.now {
         return Err(expired());
     }
     let mut tx = cx.begin().await?;
-    refuse_second_account(&lock_for_owner(&mut tx, &begun).await?)?;
+    refuse_second_account(&lock_for_owner(&mut tx, begun).await?)?;
     drop(tx);
     let (account_id, status) = if let Some(account_id) = &begun.account_id {
         completed(client, account_id).await?
@@ -82,7 +95,7 @@ pub async fn finish(app: &App, input: Return, origin: Origin) -> Result<Connecte
         let account_id = client.exchange_code(&code).await.map_err(|error| failed(&error))?;
         (account_id, ConnectStatus::Connected)
     };
-    store(&cx, &begun, account_id, status).await
+    store(cx, begun, account_id, status).await
 }
 
 /// Reads the account that was made beforehand. Its owner also comes back without having completed it.
@@ -150,11 +163,16 @@ async fn note_denied(
 ) -> Result<()> {
     let Some(state) = state else { return Ok(()) };
     let Some((cx, _)) = spend(app, &state, origin).await? else { return Ok(()) };
+    let reason = denied.extensions.get("error").and_then(|error| error.as_str()).unwrap_or_default();
+    note_ended(&cx, "stripe.connect_denied", reason).await
+}
+
+/// Leaves an entry of a way that led nowhere.
+async fn note_ended(cx: &Cx, action: &'static str, reason: &str) -> Result<()> {
     let mut tx = cx.begin().await?;
     let tenant = own_tenant(&mut tx).await?;
-    let reason = denied.extensions.get("error").and_then(|error| error.as_str()).map(str::to_owned);
-    audit::record(&cx, &mut tx, Audited { action: "stripe.connect_denied", reason, ..about(&tenant) })
-        .await?;
+    let reason = Some(reason.to_owned());
+    audit::record(cx, &mut tx, Audited { action, reason, ..about(&tenant) }).await?;
     Ok(tx.commit().await?)
 }
 

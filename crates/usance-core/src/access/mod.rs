@@ -1,10 +1,13 @@
-//! Who may do what: the roles of members, the scopes of API keys, and what becomes of a refresh token that is presented.
+//! Who may do what: the roles of members, the scopes of API keys, what becomes of a refresh token that is presented, and the
+//! second factor of a sign-in.
 
 mod refresh;
 mod scopes;
+mod second_factor;
 
 pub use refresh::{PresentedToken, REISSUE_GRACE, RefreshDecision, Successor, decide_refresh};
 pub use scopes::{Area, InvalidScope, KeyScopes, Right};
+pub use second_factor::{InvalidTotpSecret, PresentedCode, TotpSecret, recovery_code};
 
 /// What a member is in its tenant. The order is the rule: a greater role may do whatever a lesser one may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

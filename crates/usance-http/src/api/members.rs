@@ -5,7 +5,10 @@ use futures_util::FutureExt;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use usance_app::members::{self, AcceptInvitation, ChangeMember};
+use usance_app::{
+    members::{self, AcceptInvitation, ChangeMember},
+    second_factor,
+};
 use usance_db::{
     invitations::{self, Invitation},
     members::Member,
@@ -34,6 +37,8 @@ pub(crate) struct StaffView {
     /// When it was known that the member reads what is sent to the address.
     #[schema(value_type = Option<String>, format = DateTime)]
     email_verified_at: Option<Timestamp>,
+    /// Whether its sign-in needs a code of an authenticator.
+    second_factor: bool,
     #[schema(value_type = Option<String>, format = DateTime)]
     last_login_at: Option<Timestamp>,
     #[schema(value_type = String, format = DateTime)]
@@ -52,6 +57,7 @@ impl From<Member> for StaffView {
             role: member.role,
             is_active: member.is_active,
             email_verified_at: member.email_verified_at,
+            second_factor: member.second_factor_at.is_some(),
             last_login_at: member.last_login_at,
             created_at: member.created_at,
             updated_at: member.updated_at,
@@ -98,6 +104,24 @@ pub(crate) async fn update_member(
                 Ok(StaffView::from(members::change(cx, tx, &id, change).await?))
             }
             .boxed()
+        })
+        .await
+}
+
+/// Take the second factor from a member
+///
+/// For somebody who lost it, of no greater role than your own: the password is enough from then on. The member's sessions end.
+#[utoipa::path(delete, path = "/members/{id}/second-factor", tag = "Members", params(("id" = String, Path)), responses(
+    (status = 204, description = "The member has no second factor"),
+    (status = "4XX", description = "Refused", body = ProblemView),
+))]
+pub(crate) async fn reset_second_factor(
+    Path(id): Path<String>,
+    request: Mutation<NoBody>,
+) -> ApiResult<Response> {
+    request
+        .run(StatusCode::NO_CONTENT, move |cx, tx, _| {
+            async move { second_factor::reset(cx, tx, &id).await }.boxed()
         })
         .await
 }

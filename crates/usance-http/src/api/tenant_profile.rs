@@ -83,6 +83,8 @@ pub(crate) struct UpdateTenant {
     late_usage: Option<String>,
     /// The order in which several coupons are taken off.
     coupon_order: Option<String>,
+    /// Whether members must have a second factor: who has none may only enrol one. Only owners change it.
+    require_second_factor: Option<bool>,
     /// What happens when a payment fails.
     #[serde(default, deserialize_with = "optional_object")]
     dunning: Option<DunningBody>,
@@ -107,6 +109,7 @@ impl From<UpdateTenant> for tenant_profiles::UpdateTenantProfile {
             logo: body.logo,
             brand_color: body.brand_color,
             domain: body.domain,
+            require_second_factor: body.require_second_factor,
             policies: tenant_profiles::UpdatePolicies {
                 grace_period_hours: body.grace_period_hours,
                 late_usage: body.late_usage,
@@ -154,6 +157,7 @@ pub(crate) struct TenantProfileView {
     late_usage: String,
     coupon_order: String,
     dunning: DunningView,
+    require_second_factor: bool,
     #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
 }
@@ -181,6 +185,7 @@ impl TenantProfileView {
                 retry_days: profile.dunning_retry_days,
                 final_action: profile.dunning_final_action,
             },
+            require_second_factor: profile.require_second_factor,
             updated_at: profile.updated_at,
         }
     }

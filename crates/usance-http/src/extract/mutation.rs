@@ -3,18 +3,22 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::{
     body::Body,
-    extract::{FromRequest, FromRequestParts, Request},
-    http::{HeaderValue, Method, StatusCode, header},
+    extract::{FromRequest, FromRequestParts, MatchedPath, Request},
+    http::{HeaderValue, Method, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use futures_util::{FutureExt, future::BoxFuture};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use usance_app::{
     Cx,
+    auth::Caller,
     error::{Code, Error, Result},
     idempotency::{Answer, at_least_once, once},
 };
-use usance_core::{hexadecimal, ids::RequestId};
+use usance_core::{
+    hexadecimal,
+    ids::{RequestId, SessionId},
+};
 use usance_db::{TenantTx, idempotency::RequestKey};
 
 use super::{
@@ -58,7 +62,7 @@ impl<T: DeserializeOwned> FromRequest<HttpState> for Mutation<T> {
             bytes
         };
         let key = key.map(|key| RequestKey {
-            route: route_hash(&parts.method, parts.uri.path()),
+            route: route_hash(&parts.method, parts.uri.path(), own_session(&parts, &cx)),
             key,
             request_hash: digest(&SHA256, &bytes).as_ref().to_vec(),
         });
@@ -66,8 +70,18 @@ impl<T: DeserializeOwned> FromRequest<HttpState> for Mutation<T> {
     }
 }
 
-fn route_hash(method: &Method, path: &str) -> String {
-    hexadecimal(digest(&SHA256, format!("{method} {path}").as_bytes()).as_ref())
+/// On these routes the same request means something else from another session: its key is another one.
+const OF_THE_SESSION: [&str; 2] = ["/api/v1/auth/tenants/logout", "/api/v1/auth/tenants/sessions/{id}"];
+
+fn own_session(parts: &Parts, cx: &Cx) -> Option<SessionId> {
+    let route = parts.extensions.get::<MatchedPath>()?;
+    let Some(Caller::Member(member)) = cx.caller else { return None };
+    OF_THE_SESSION.contains(&route.as_str()).then_some(member.session)
+}
+
+fn route_hash(method: &Method, path: &str, session: Option<SessionId>) -> String {
+    let session = session.map(|session| format!(" {session}")).unwrap_or_default();
+    hexadecimal(digest(&SHA256, format!("{method} {path}{session}").as_bytes()).as_ref())
 }
 
 fn read_key(value: &HeaderValue) -> Result<String> {

@@ -20,6 +20,7 @@ const ANY_KEY: Access = Access::Granted(Grant {
     publishable_keys: true,
     customers: false,
     modes: Modes::Both,
+    enrolling: false,
 });
 /// A customer, about the token that is sent.
 const CUSTOMER: Access = Access::Granted(Grant {
@@ -28,6 +29,7 @@ const CUSTOMER: Access = Access::Granted(Grant {
     publishable_keys: false,
     customers: true,
     modes: Modes::Both,
+    enrolling: false,
 });
 
 /// All members, and secret keys with the scope to read in the area.
@@ -64,7 +66,14 @@ const fn member(role: Role) -> Access {
 }
 
 const fn granted(role: Option<Role>, secret_keys: SecretKeys, publishable_keys: bool) -> Access {
-    Access::Granted(Grant { role, secret_keys, publishable_keys, customers: false, modes: Modes::Both })
+    Access::Granted(Grant {
+        role,
+        secret_keys,
+        publishable_keys,
+        customers: false,
+        modes: Modes::Both,
+        enrolling: false,
+    })
 }
 
 /// The same in test mode only.
@@ -72,6 +81,14 @@ const fn in_test_mode(access: Access) -> Access {
     match access {
         Access::Open => Access::Open,
         Access::Granted(grant) => Access::Granted(Grant { modes: Modes::Test, ..grant }),
+    }
+}
+
+/// All members, also one who must enrol a second factor first.
+const fn oneself() -> Access {
+    match member(Viewer) {
+        Access::Open => Access::Open,
+        Access::Granted(grant) => Access::Granted(Grant { enrolling: true, ..grant }),
     }
 }
 
@@ -95,23 +112,27 @@ pub(super) const ROUTES: &[Route] = &[
     route("GET", "/api/v1/auth/tenants/api-keys", member(Admin)),
     route("POST", "/api/v1/auth/tenants/api-keys/regenerate", member(Owner)),
     route("POST", "/api/v1/auth/tenants/api-keys/revoke", member(Owner)),
-    route("POST", "/api/v1/auth/tenants/change-password", member(Viewer)),
+    route("POST", "/api/v1/auth/tenants/change-password", oneself()),
     route("GET", "/api/v1/auth/tenants/details", read(Settings)),
     route("POST", "/api/v1/auth/tenants/invitations/accept", OPEN),
     route("POST", "/api/v1/auth/tenants/login", OPEN),
-    route("POST", "/api/v1/auth/tenants/logout", member(Viewer)),
-    route("GET", "/api/v1/auth/tenants/me", member(Viewer)),
+    route("POST", "/api/v1/auth/tenants/logout", oneself()),
+    route("GET", "/api/v1/auth/tenants/me", oneself()),
     route("POST", "/api/v1/auth/tenants/password-reset", OPEN),
     route("POST", "/api/v1/auth/tenants/password-reset/request", OPEN),
     route("POST", "/api/v1/auth/tenants/register", OPEN),
-    route("GET", "/api/v1/auth/tenants/sessions", member(Viewer)),
-    route("DELETE", "/api/v1/auth/tenants/sessions/{id}", member(Viewer)),
+    route("GET", "/api/v1/auth/tenants/sessions", oneself()),
+    route("DELETE", "/api/v1/auth/tenants/sessions/{id}", oneself()),
     route("GET", "/api/v1/auth/tenants/stripe/callback", OPEN),
     route("POST", "/api/v1/auth/tenants/stripe/connect", member(Owner)),
     route("POST", "/api/v1/auth/tenants/stripe/disconnect", member(Owner)),
     route("DELETE", "/api/v1/auth/tenants/stripe/disconnect", member(Owner)),
     route("GET", "/api/v1/auth/tenants/stripe/status", member(Admin)),
     route("POST", "/api/v1/auth/tenants/token/refresh", OPEN),
+    route("POST", "/api/v1/auth/tenants/totp", oneself()),
+    route("POST", "/api/v1/auth/tenants/totp/confirm", oneself()),
+    route("POST", "/api/v1/auth/tenants/totp/disable", oneself()),
+    route("POST", "/api/v1/auth/tenants/totp/recovery-codes", member(Viewer)),
     route("GET", "/api/v1/auth/tenants/verify", ANY_KEY),
     route("POST", "/api/v1/auth/tenants/verify-email", OPEN),
     route("POST", "/api/v1/auth/tenants/verify-email/request", member(Viewer)),
@@ -192,6 +213,7 @@ pub(super) const ROUTES: &[Route] = &[
     route("POST", "/api/v1/members/invitations", member(Admin)),
     route("DELETE", "/api/v1/members/invitations/{id}", member(Admin)),
     route("PATCH", "/api/v1/members/{id}", member(Admin)),
+    route("DELETE", "/api/v1/members/{id}/second-factor", member(Admin)),
     route("GET", "/api/v1/meters", read(Catalog)),
     route("POST", "/api/v1/meters", write(Developer, Catalog)),
     route("GET", "/api/v1/meters/{code}", read(Catalog)),

@@ -18,7 +18,7 @@ use axum::{
 };
 use usance_app::{
     Cx,
-    auth::{Caller, Credential, authenticate},
+    auth::{Caller, Credential, Identity, authenticate},
     error::{Code, Error, Result},
 };
 use usance_core::{
@@ -30,7 +30,7 @@ use crate::{
     HttpState,
     error::{ApiError, ApiResult, no_such_method},
     extract::{credential, request_id},
-    rate_limit::client_address,
+    rate_limit::{client_address, limit_member},
 };
 
 /// How long a body may take to arrive until its sender is looked up again.
@@ -69,6 +69,8 @@ pub struct Grant {
     pub customers: bool,
     /// In which modes.
     pub modes: Modes,
+    /// Whether a member may call who must enrol a second factor first.
+    pub enrolling: bool,
 }
 
 /// Which secret keys may call a route.
@@ -109,6 +111,11 @@ pub(crate) fn is_open(method: &Method, path: &str) -> bool {
     find(method, path) == Some(Access::Open)
 }
 
+/// Whether there is such a route.
+pub(crate) fn is_served(method: &Method, path: &str) -> bool {
+    find(method, path).is_some()
+}
+
 /// Finds who calls, and lets in whom the matrix lets in. The handler finds the caller's context among the extensions.
 pub(crate) async fn authorize(State(state): State<HttpState>, request: Request, next: Next) -> Response {
     // What has no path has no handler.
@@ -118,19 +125,35 @@ pub(crate) async fn authorize(State(state): State<HttpState>, request: Request, 
         None => no_such_method().await,
         Some(Access::Open) => next.run(request).await,
         Some(Access::Granted(grant)) => {
-            match admit(&state, present(&state, request.headers(), request.extensions()), &grant).await {
-                Ok(cx) => {
-                    let (mut parts, body) = request.into_parts();
-                    if let Err(error) = own::require(&cx, &mut parts, &state).await {
-                        return ApiError::from(error).into_response();
-                    }
-                    parts.extensions.insert(cx);
-                    next.run(Request::from_parts(parts, body)).await
-                }
-                Err(error) => error.into_response(),
-            }
+            enter(&state, &grant, request, next).await.unwrap_or_else(|refused| refused)
         }
     }
+}
+
+/// Lets in who is known, not too often here, and granted the route.
+async fn enter(
+    state: &HttpState,
+    grant: &Grant,
+    mut request: Request,
+    next: Next,
+) -> std::result::Result<Response, Response> {
+    let presented = present(state, request.headers(), request.extensions());
+    let (identity, cx) = identify(state, presented).await.map_err(ApiError::into_response)?;
+    let set_headers = limit_member(state, &mut request).await?;
+    let (mut parts, body) = request.into_parts();
+    let admitted = match grant.check(&identity) {
+        Ok(()) => own::require(&cx, &mut parts, state).await,
+        Err(error) => Err(error),
+    };
+    let mut response = match admitted {
+        Ok(()) => {
+            parts.extensions.insert(cx);
+            next.run(Request::from_parts(parts, body)).await
+        }
+        Err(error) => ApiError::from(error).into_response(),
+    };
+    set_headers(&mut response);
+    Ok(response)
 }
 
 /// What a request says of its caller.
@@ -157,29 +180,34 @@ pub(crate) async fn readmit(state: &HttpState, parts: &mut Parts, began: Instant
     let path = parts.extensions.get::<MatchedPath>();
     let access = path.and_then(|path| find(&parts.method, path.as_str()));
     if let Some(Access::Granted(grant)) = access {
-        let cx = admit(state, present(state, &parts.headers, &parts.extensions), &grant).await?;
+        let (identity, cx) = identify(state, present(state, &parts.headers, &parts.extensions)).await?;
+        grant.check(&identity)?;
         parts.extensions.insert(cx);
     }
     Ok(())
 }
 
-async fn admit(state: &HttpState, presented: Presented, grant: &Grant) -> ApiResult<Cx> {
+async fn identify(state: &HttpState, presented: Presented) -> ApiResult<(Identity, Cx)> {
     let Presented { credential, address, request_id } = presented;
     let identity = authenticate(&state.app, credential?).await?;
-    grant.check(&identity.caller, identity.scope.livemode)?;
-    Ok(Cx {
+    let cx = Cx {
         app: state.app.clone(),
         scope: identity.scope,
-        caller: Some(identity.caller),
+        caller: Some(identity.caller.clone()),
         now: state.app.now(),
         request_id,
         address,
-    })
+    };
+    Ok((identity, cx))
 }
 
 impl Grant {
-    fn check(self, caller: &Caller, livemode: bool) -> Result<()> {
-        match caller {
+    fn check(self, identity: &Identity) -> Result<()> {
+        if identity.must_enrol && !self.enrolling {
+            let detail = "your tenant wants a second factor: enrol one with POST /auth/tenants/totp";
+            return Err(Error::refused(Code::SecondFactorEnrolmentRequired, detail));
+        }
+        match &identity.caller {
             Caller::SecretKey(_, scopes) => match self.secret_keys {
                 SecretKeys::Any => {}
                 SecretKeys::With(area, right) if scopes.allows(area, right) => {}
@@ -214,7 +242,7 @@ impl Grant {
                 return Err(Error::refused(Code::Forbidden, detail));
             }
         }
-        if livemode && self.modes == Modes::Test {
+        if identity.scope.livemode && self.modes == Modes::Test {
             return Err(Error::refused(Code::TestModeOnly, "live mode has no test clock: use a test key"));
         }
         Ok(())

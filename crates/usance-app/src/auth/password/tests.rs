@@ -61,11 +61,11 @@ impl usance_core::clock::Random for Zeros {
 
 #[tokio::test]
 async fn a_password_is_verified_and_nobody_has_one() {
-    let hashing = PasswordHashing::default();
-    let stored = hashing.hash(&Zeros, "correct horse battery".into()).await.unwrap();
+    let place = PasswordHashing::default().reserve().unwrap();
+    let stored = place.hash(&Zeros, "correct horse battery".into()).await.unwrap();
 
     let verify = |password: &str, stored: Option<&str>| {
-        hashing.verify(password.to_owned().into(), stored.map(str::to_owned))
+        place.verify(password.to_owned().into(), stored.map(str::to_owned))
     };
 
     assert!(!is_outdated(&stored) && is_outdated("$argon2id$v=19$m=4096,t=3,p=1$x$y"));

@@ -2,6 +2,7 @@
 
 pub(crate) mod keys;
 pub(crate) mod mailed;
+pub(crate) mod second_factor;
 pub(crate) mod sessions;
 pub(crate) mod stripe;
 pub(crate) mod webhooks;
@@ -164,6 +165,8 @@ pub(crate) struct MemberView {
     /// When it was known that the member reads what is sent to the address.
     #[schema(value_type = Option<String>, format = DateTime)]
     email_verified_at: Option<Timestamp>,
+    /// Whether a sign-in needs a code of an authenticator.
+    second_factor: bool,
     #[schema(value_type = Option<String>, format = DateTime)]
     last_login: Option<Timestamp>,
     #[schema(value_type = String, format = DateTime)]
@@ -193,6 +196,7 @@ impl MemberView {
             role: member.role,
             is_active: member.is_active,
             email_verified_at: member.email_verified_at,
+            second_factor: member.second_factor_at.is_some(),
             last_login: member.last_login_at,
             created_at: member.created_at,
             updated_at: member.updated_at,

@@ -28,6 +28,9 @@ pub(crate) struct LoginBody {
     email: String,
     #[schema(value_type = String, format = Password)]
     password: SecretString,
+    /// Of a member with a second factor: six digits of the authenticator, or a recovery code.
+    #[schema(value_type = Option<String>, format = Password)]
+    code: Option<SecretString>,
     /// Slug of the tenant; needed only where the address is a member of several, and another one than the first that it joined is meant.
     tenant: Option<String>,
 }
@@ -52,11 +55,12 @@ impl LoginView {
 /// Sign in
 ///
 /// Attempts are limited by e-mail address and by network; a network from which the member signed in before has attempts of
-/// its own. Whether an address is known is not told.
+/// its own. Whether an address is known is not told. A member with a second factor sends a code too: without one the answer to
+/// the right password is `second_factor_required`. Each code signs in once.
 #[utoipa::path(post, path = "/auth/tenants/login", tag = "Members", security(()), request_body = LoginBody, responses(
     (status = 200, description = "The member and the tokens of a new session", body = LoginView),
     (status = 400, description = "A field is missing", body = ProblemView),
-    (status = 401, description = "No member has this address and password", body = ProblemView),
+    (status = 401, description = "No member has this address and password, or the second factor is missing or wrong", body = ProblemView),
     (status = 429, description = "Too many attempts", body = ProblemView),
 ))]
 pub(crate) async fn login(
@@ -64,8 +68,9 @@ pub(crate) async fn login(
     Visitor(origin): Visitor,
     body: SecretBody<LoginBody>,
 ) -> ApiResult<Json<LoginView>> {
-    let LoginBody { email, password, tenant } = body.read_or_bad_request()?;
-    let signed_in = sessions::sign_in(&state.app, SignIn { email, password, tenant }, origin).await?;
+    let LoginBody { email, password, code, tenant } = body.read_or_bad_request()?;
+    let input = SignIn { email, password, code, tenant };
+    let signed_in = sessions::sign_in(&state.app, input, origin).await?;
     Ok(Json(LoginView::new("Login successful", signed_in)))
 }
 

@@ -40,12 +40,22 @@ async fn each_step_of_keys_and_members_leaves_an_entry_and_no_secret() {
     let entries = log["data"].as_array().unwrap();
     let actions: Vec<_> = entries.iter().rev().map(|entry| entry["action"].as_str().unwrap()).collect();
     let expected = [
-        vec!["tenant.registered", "member.signed_in", "member.signed_out", "member.password_changed"],
+        vec!["tenant.registered", "api_key.created", "api_key.created", "api_key.created", "api_key.created"],
+        vec!["member.signed_in", "member.signed_out", "member.password_changed"],
         vec!["api_key.created"],
         vec!["api_key.rotated", "api_key.rotated", "api_key.created", "api_key.created"],
         vec!["api_key.revoked", "api_key.revoked", "api_key.revoked"],
     ];
     assert_eq!(actions, expected.concat());
+    let first: Vec<_> = entries
+        .iter()
+        .rev()
+        .skip(1)
+        .take(4)
+        .map(|entry| (entry["mode"].as_str().unwrap(), entry["after"]["kind"].as_str().unwrap()))
+        .collect();
+    let of = |mode| [(mode, "secret"), (mode, "publishable")];
+    assert_eq!(first, [of("test"), of("live")].concat());
     let newest = &entries[0];
     assert_eq!((&newest["reason"], &newest["mode"]), (&json!("leaked"), &json!("test")));
     assert_eq!(
@@ -87,10 +97,11 @@ async fn the_log_is_filtered_and_belongs_to_one_tenant() {
     };
 
     // then
-    assert_eq!(count("/audit".to_owned()).await, 3);
+    // The registration with its four keys, and what was done since.
+    assert_eq!(count("/audit".to_owned()).await, 7);
     assert_eq!(count("/audit-log?action=api_key.revoked".to_owned()).await, 1);
     assert_eq!(count(format!("/audit?subject={id}")).await, 2);
-    assert_eq!(count(format!("/audit?actor={}", registered["user"]["id"].as_str().unwrap())).await, 3);
+    assert_eq!(count(format!("/audit?actor={}", registered["user"]["id"].as_str().unwrap())).await, 7);
     assert_eq!(count(format!("/audit?actor={}", stranger["user"]["id"].as_str().unwrap())).await, 0);
     owner.get("/audit?nothing=x").await.expect_code(422, "invalid_field");
     server.stop().await;

@@ -1,6 +1,6 @@
 //! Requests that are sent again.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use usance_testkit::TestServer;
 
 #[tokio::test]
@@ -136,5 +136,30 @@ async fn a_path_longer_than_an_index_entry_takes_a_key() {
         .await
         .expect_code(404, "not_found");
 
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_of_what_concerns_the_caller_belongs_to_the_callers_session() {
+    // given two sessions of one member and one of another
+    let server = TestServer::start().await;
+    let registered = server.client.register("acme").await;
+    let with = |answer: &Value| server.client.with_key(answer["tokens"]["access"].as_str().unwrap());
+    let owner = with(&registered);
+    let login = json!({ "email": "acme@example.com", "password": "correct horse battery" });
+    let second = with(&server.client.post("/auth/tenants/login", login).await.expect(200));
+    let invitation = json!({ "email": "grace@example.com", "role": "viewer" });
+    let invitation = owner.post("/members/invitations", invitation).await.expect(201);
+    let acceptance = json!({ "token": invitation["token"], "password": "gravel tulip nine bone" });
+    let accept = server.client.post("/auth/tenants/invitations/accept", acceptance);
+    let grace = with(&accept.await.expect(201));
+
+    for member in [&second, &grace, &owner] {
+        // when
+        member.post_once("/auth/tenants/logout", "key", json!({})).await.expect(200);
+
+        // then
+        member.get("/auth/tenants/me").await.expect_code(401, "unauthorized");
+    }
     server.stop().await;
 }

@@ -35,6 +35,7 @@ mod rate_limits;
 mod refunds;
 mod register;
 mod reissue;
+mod second_factor;
 mod sessions;
 mod subscription_changes;
 mod tax_rates;

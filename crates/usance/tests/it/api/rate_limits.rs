@@ -182,6 +182,38 @@ async fn members_are_limited_by_who_they_are_and_api_keys_are_not() {
 }
 
 #[tokio::test]
+async fn a_dead_token_uses_up_nothing_of_its_member_and_is_limited_like_none() {
+    // given two sessions, of which one has ended: it has used one of the member's four requests
+    let server = TestServer::start_with(|it| it.rate_limits = settings()).await;
+    let registered = server.client.register("acme").await;
+    let member = server.client.with_key(registered["tokens"]["access"].as_str().unwrap());
+    let login = json!({ "email": "acme@example.com", "password": "correct horse battery" });
+    let other = server.client.post("/auth/tenants/login", login).await.expect(200);
+    let dead = server.client.with_key(other["tokens"]["access"].as_str().unwrap());
+    dead.post("/auth/tenants/logout", json!({})).await.expect(200);
+
+    // when
+    let mut refused = Vec::new();
+    for _ in 0..7 {
+        refused.push(dead.get("/plans").await.status);
+    }
+    let mut reads = Vec::new();
+    for _ in 0..4 {
+        let reply = member.get("/plans").await;
+        reads.push((reply.status, reply.header("ratelimit-remaining").unwrap().to_owned()));
+    }
+
+    let nowhere = [dead.get("/nowhere").await.status, member.get("/nowhere").await.status];
+
+    // then: two of the seven of this address were used up before
+    assert_eq!(nowhere, [429, 429]);
+    assert_eq!(refused, [401, 401, 401, 401, 401, 429, 429]);
+    let expected = [(200, "2"), (200, "1"), (200, "0"), (429, "0")];
+    assert_eq!(reads, expected.map(|(status, remaining)| (status, remaining.to_owned())));
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_made_up_key_is_limited_like_none() {
     let elsewhere = TestServer::start().await;
     let unknown = elsewhere.client.register("acme").await;

@@ -140,6 +140,60 @@ async fn guesses_are_few_and_the_owner_still_signs_in() {
 }
 
 #[tokio::test]
+async fn an_attempt_that_nobody_looked_at_does_not_count() {
+    // given a server whose queue of passwords is full
+    let server = TestServer::start().await;
+    let registered = server.client.register("acme").await;
+    let owner = server.client.with_key(text(&registered, "/tokens/access"));
+    let hashing = &server.app().password_hashing;
+    let places: Vec<_> = std::iter::from_fn(|| hashing.reserve().ok()).collect();
+    assert_eq!(places.len(), 64);
+    let change = json!({ "old_password": PASSWORD, "new_password": "gravel tulip nine bone" });
+
+    // when
+    for _ in 0..6 {
+        login(&server.client, "acme@example.com", PASSWORD).await.expect_code(429, "too_many_requests");
+        let refused = owner.post("/auth/tenants/change-password", change.clone()).await;
+        assert_eq!(refused.header("retry-after"), Some("1"));
+        refused.expect_code(429, "too_many_requests");
+    }
+    drop(places);
+
+    // then all ten attempts are left
+    for _ in 0..10 {
+        login(&server.client, "acme@example.com", "wrong horse battery")
+            .await
+            .expect_code(401, "invalid_credentials");
+    }
+    login(&server.client, "acme@example.com", PASSWORD).await.expect_code(429, "rate_limit_exceeded");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn attempts_are_forgotten_after_a_day_and_found_by_their_time() {
+    // given
+    let clock = MovableClock::default();
+    let server = server_by(&clock).await;
+    server.client.register("acme").await;
+    login_from(&server, "198.51.100.1", "acme@example.com", "wrong horse battery").await.expect(401);
+    let count = "SELECT count(*)::text FROM sign_in_attempts";
+    assert_eq!(server.database.text_as_superuser(count).await, "1");
+
+    // when
+    clock.advance(SignedDuration::from_hours(25));
+    login(&server.client, "acme@example.com", PASSWORD).await.expect(200);
+
+    // then
+    assert_eq!(server.database.text_as_superuser(count).await, "0");
+    let indexes = "SELECT string_agg(indexdef, '; ') FROM pg_indexes WHERE tablename LIKE 'sign_in_%'";
+    let indexes = server.database.text_as_superuser(indexes).await;
+    for by_time in ["(tenant_id, window_started_at)", "(tenant_id, signed_in_at)"] {
+        assert!(indexes.contains(by_time), "{indexes}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_refresh_token_is_used_once_and_its_reuse_ends_the_session() {
     // given
     let server = TestServer::start().await;

@@ -242,9 +242,11 @@ async fn a_server_that_is_not_configured_says_what_is_missing() {
         let (_, owner) = tenant(&server, "acme").await;
 
         // when
-        let refused = owner.post(CONNECT, json!({})).await.expect_code(503, "stripe_not_configured");
+        let reply = owner.post(CONNECT, json!({})).await;
 
-        // then
+        // then: no retry mends it
+        assert_eq!(reply.header("retry-after"), None);
+        let refused = reply.expect_code(503, "stripe_not_configured");
         assert_eq!(refused["setting"], setting);
         assert!(text(&refused, "/detail").contains(setting), "{refused}");
         if setting == "STRIPE_SECRET_KEY" {

@@ -48,6 +48,11 @@ async fn a_state_expires_after_ten_minutes() {
 
     // then
     assert_eq!(refused["error"], "Session expired");
+    let entry = scene.audited().await.pop().unwrap();
+    assert_eq!(
+        (text(&entry, "/action"), text(&entry, "/reason")),
+        ("stripe.connect_failed", "stripe_connect_expired")
+    );
     assert_eq!(scene.asked(), ["POST /oauth/token"]);
     scene.server.stop().await;
 }
@@ -120,6 +125,11 @@ async fn a_way_is_worth_what_the_member_who_began_may_still_do() {
         // then
         refused_state(&refused);
         assert!(scene.asked().is_empty(), "the code is not exchanged");
+        let entry = scene.audited().await.pop().unwrap();
+        assert_eq!(
+            (text(&entry, "/reason"), text(&entry, "/actor/id")),
+            ("stripe_state_invalid", id.as_str())
+        );
         assert_eq!(scene.stored(&scene.owner).await, ("pending".to_owned(), Value::Null));
         scene.server.stop().await;
     }
@@ -166,5 +176,26 @@ async fn a_way_that_began_before_the_account_was_disconnected_leads_nowhere() {
     // then
     refused_state(&scene.server.client.get(&second).await.expect_code(403, "stripe_state_invalid"));
     scene.connect(&scene.owner).await.expect(200);
+    scene.server.stop().await;
+}
+
+#[tokio::test]
+async fn states_that_ended_long_ago_are_forgotten() {
+    // given
+    let scene = Scene::new().await;
+    scene.begin(&scene.owner).await;
+    let login = json!({ "email": "acme@example.com", "password": "correct horse battery" });
+    let count = "SELECT count(*)::text FROM stripe_connect_states";
+
+    // when
+    scene.clock.advance(SignedDuration::from_hours(25));
+    let signed_in = scene.server.client.post("/auth/tenants/login", login).await.expect(200);
+    let owner = scene.server.client.with_key(text(&signed_in, "/tokens/access"));
+    for _ in 0..2 {
+        scene.begin(&owner).await;
+    }
+
+    // then
+    assert_eq!(scene.server.database.text_as_superuser(count).await, "2");
     scene.server.stop().await;
 }

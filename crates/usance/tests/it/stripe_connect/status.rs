@@ -44,6 +44,13 @@ async fn the_status_follows_the_account() {
     );
     assert_eq!(scene.stored(&scene.owner).await, ("active".to_owned(), json!("acct_1")));
     assert!(scene.told().await.iter().all(|data| data["stripe_connect_status"] == "active"));
+    let entries = scene.audited().await;
+    let changes: Vec<_> = entries
+        .iter()
+        .filter(|entry| text(entry, "/action") == "stripe.status_changed")
+        .map(|entry| (text(entry, "/before/status"), text(entry, "/after/status")))
+        .collect();
+    assert_eq!(changes, [("connected", "restricted"), ("restricted", "active")]);
     scene.server.stop().await;
 }
 
@@ -113,9 +120,13 @@ async fn notices_of_stripe_find_the_tenant_by_its_account() {
     assert_eq!((first, second), (false, false));
     assert_eq!(scene.stored(&scene.owner).await, ("disconnected".to_owned(), Value::Null));
     let entries = scene.audited().await;
-    assert_eq!(entries.len(), 3);
+    assert_eq!(entries.len(), 4);
     assert_eq!(
-        (text(&entries[2], "/reason"), &entries[2]["actor"]["type"]),
+        (text(&entries[2], "/action"), &entries[2]["actor"]["type"]),
+        ("stripe.status_changed", &json!("system"))
+    );
+    assert_eq!(
+        (text(&entries[3], "/reason"), &entries[3]["actor"]["type"]),
         ("deauthorized at Stripe", &json!("system"))
     );
     scene.server.stop().await;
