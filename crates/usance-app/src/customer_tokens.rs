@@ -3,7 +3,10 @@
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
-use usance_core::ids::{CustomerId, CustomerTokenId};
+use usance_core::{
+    access::{Area, Right},
+    ids::{CustomerId, CustomerTokenId},
+};
 use usance_db::{
     Scope, TenantTx,
     customer_tokens::{self, CustomerToken},
@@ -14,7 +17,7 @@ use crate::{
     audit::{self, Audited},
     auth::{Caller, Identity, SignedInCustomer, keyring::sha256, tenant_token},
     customers,
-    error::{Error, Result},
+    error::{Code, Error, Result},
 };
 
 const TEST_PREFIX: &str = "ct_test";
@@ -25,6 +28,17 @@ const LIFETIME_MIN: SignedDuration = SignedDuration::from_mins(1);
 const LIFETIME_MAX: SignedDuration = SignedDuration::from_hours(24);
 /// How long a token is kept after its end.
 const KEPT: SignedDuration = SignedDuration::from_hours(24);
+
+/// What a customer's token reads of the customer.
+const READ_BY_TOKEN: [Area; 7] = [
+    Area::Customers,
+    Area::Subscriptions,
+    Area::Usage,
+    Area::Entitlements,
+    Area::Invoices,
+    Area::Payments,
+    Area::Wallets,
+];
 
 /// Whether a credential has the form of a customer's token.
 pub fn is_customer_token(text: &str) -> bool {
@@ -42,11 +56,24 @@ pub async fn issue(
         let detail = format!("must be {} to {}", LIFETIME_MIN.as_secs(), LIFETIME_MAX.as_secs());
         return Err(Error::field("/expires_in_seconds", "out_of_range", detail));
     }
+    require_all_that_it_reads(cx)?;
     let mut tx = cx.begin().await?;
     let customer = customers::get(&mut tx, customer).await?.id;
     let issued = insert(cx, &mut tx, customer, lifetime).await?;
     tx.commit().await?;
     Ok(issued)
+}
+
+/// A key must not read by a token what it may not read itself.
+fn require_all_that_it_reads(cx: &Cx) -> Result<()> {
+    let Some(Caller::SecretKey(_, scopes)) = &cx.caller else { return Ok(()) };
+    match READ_BY_TOKEN.into_iter().find(|area| !scopes.allows(*area, Right::Read)) {
+        None => Ok(()),
+        Some(area) => {
+            let detail = format!("a customer's token reads what needs the scope {}:read too", area.as_str());
+            Err(Error::refused(Code::Forbidden, detail))
+        }
+    }
 }
 
 /// Makes a token.

@@ -6,8 +6,8 @@ use jiff::tz::TimeZone;
 use serde_json::json;
 use usance_core::ids::{CustomerId, PaymentMethodId};
 use usance_db::{
-    Page, PageRequest, TenantTx, catalog_versions, customers, customers::Customer, invoices, payment_methods,
-    payment_methods::PaymentMethod,
+    Page, PageRequest, TenantTx, catalog_versions, customer_tokens, customers, customers::Customer,
+    identity_providers, invoices, payment_methods, payment_methods::PaymentMethod,
 };
 
 use crate::{
@@ -191,6 +191,8 @@ pub async fn erase(cx: &Cx, tx: &mut TenantTx, name: &str) -> Result<()> {
         ));
     }
     customers::erase(tx, customer.id, cx.now).await?;
+    identity_providers::unlink_customer(tx, customer.id).await?;
+    customer_tokens::delete_all(tx, customer.id).await?;
     invoices::erase_customer(tx, customer.id, ERASED_CUSTOMER).await?;
     catalog_versions::bump(tx).await?;
     announce(cx, tx, "customer.deleted", json!({ "id": customer.id })).await

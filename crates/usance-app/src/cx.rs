@@ -48,6 +48,16 @@ impl Cx {
         Ok(self.app.db.tenant(self.scope).await?)
     }
 
+    /// The name by which a caller's customer is looked up. Customers are known by their ids: a tenant's names for them move.
+    pub fn customer_name(&self, name: &str) -> String {
+        match &self.caller {
+            Some(Caller::Customer(customer)) => customer.id.to_string(),
+            Some(Caller::SecretKey(..) | Caller::PublishableKey(_) | Caller::Member(_)) | None => {
+                name.to_owned()
+            }
+        }
+    }
+
     /// The tenant's time: its test clock in test mode if it has one, else the wall clock.
     pub async fn tenant_now(&self, tx: &mut TenantTx) -> Result<Timestamp> {
         if self.scope.livemode {

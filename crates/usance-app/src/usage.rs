@@ -93,8 +93,9 @@ pub async fn measure(cx: &Cx, query: &UsageQuery) -> Result<UsageReport> {
     required("?meter", query.meter.is_some());
     required("?from", query.from.is_some());
     faults.check()?;
-    let mut tx = cx.begin().await?;
-    let customer = customers::get(&mut tx, query.customer.as_deref().unwrap_or_default()).await?;
+    let mut tx = cx.begin_as_tenant().await?;
+    let named = cx.customer_name(query.customer.as_deref().unwrap_or_default());
+    let customer = customers::get(&mut tx, &named).await?;
     let meter = meters::get(&mut tx, query.meter.as_deref().unwrap_or_default()).await?;
     let to = match query.to {
         Some(to) => to,
@@ -292,7 +293,7 @@ pub struct CurrentUsage {
 
 /// Measures what a customer has used of the open stretches of its subscriptions.
 pub async fn current(cx: &Cx, tx: &mut TenantTx, customer: &str) -> Result<Vec<CurrentUsage>> {
-    let customer = customers::get(tx, customer).await?;
+    let customer = customers::get(tx, &cx.customer_name(customer)).await?;
     let now = cx.tenant_now(tx).await?;
     let page = PageRequest { limit: SUBSCRIPTIONS_MAX, after: None };
     let found = subscriptions::list(tx, Some(customer.id), page).await?;

@@ -52,7 +52,7 @@ DECLARE
     target text;
 BEGIN
     FOREACH target IN ARRAY ARRAY['subscriptions', 'payment_methods', 'payments', 'refunds', 'credit_notes', 'discounts',
-        'credit_balance_entries', 'wallets', 'usage_buckets', 'usage_values']
+        'credit_balance_entries', 'wallets']
     LOOP
         CALL let_customers_read(target, 'customer_id = current_setting(''app.customer_id'')::uuid');
     END LOOP;
@@ -67,9 +67,10 @@ BEGIN
     END LOOP;
     CALL let_customers_read('ledger_accounts', 'code = ''wallet'' AND owner_id IN (SELECT id FROM wallets)');
     CALL let_customers_read('holds', 'account_code = ''wallet'' AND owner_id IN (SELECT id FROM wallets)');
+    CALL let_customers_read('coupons', 'id IN (SELECT coupon_id FROM discounts)');
+    CALL let_customers_read('coupon_plans', 'coupon_id IN (SELECT id FROM coupons)');
     -- What a tenant sells is no secret of one customer.
-    FOREACH target IN ARRAY ARRAY['plans', 'plan_versions', 'plan_entitlements', 'prices', 'features', 'meters', 'coupons', 'coupon_plans',
-        'test_clocks']
+    FOREACH target IN ARRAY ARRAY['plans', 'plan_versions', 'plan_entitlements', 'prices', 'features', 'meters', 'test_clocks']
     LOOP
         CALL let_customers_read(target, 'true');
     END LOOP;

@@ -11,6 +11,7 @@ CREATE TABLE identity_providers (
     client_id             text NOT NULL,
     client_secret_sealed  bytea, -- encrypted, bound to this row; null for a public client
     sign_up_currency      text, -- null where strangers do not become customers
+    trusts_second_factor  boolean NOT NULL DEFAULT false, -- whether a sign-in there stands in for a member's second factor here
     created_at            timestamptz NOT NULL,
     updated_at            timestamptz NOT NULL,
     deleted_at            timestamptz,
@@ -23,7 +24,7 @@ CREATE TABLE identity_providers (
 );
 CALL protect_tenant_table('identity_providers');
 GRANT SELECT, INSERT ON identity_providers TO usance_app;
-GRANT UPDATE (name, client_id, client_secret_sealed, sign_up_currency, updated_at, deleted_at) ON identity_providers TO usance_app;
+GRANT UPDATE (name, client_id, client_secret_sealed, sign_up_currency, trusts_second_factor, updated_at, deleted_at) ON identity_providers TO usance_app;
 -- The address of a sign-in names the provider alone.
 CREATE POLICY system ON identity_providers FOR SELECT TO usance_system USING (deleted_at IS NULL);
 GRANT SELECT (tenant_id, id, deleted_at) ON identity_providers TO usance_system;
@@ -46,7 +47,10 @@ CREATE TABLE identities (
     CONSTRAINT identities_one_check CHECK (num_nonnulls(member_id, customer_id) = 1 AND (customer_id IS NULL) = (is_live IS NULL))
 );
 CALL protect_tenant_table('identities');
-GRANT SELECT, INSERT ON identities TO usance_app;
+-- One subject for each: an address that is given to somebody else must not bring the account along.
+CREATE UNIQUE INDEX identities_member_id_key ON identities (tenant_id, member_id, provider_id) WHERE member_id IS NOT NULL;
+CREATE UNIQUE INDEX identities_customer_id_key ON identities (tenant_id, customer_id, provider_id) WHERE customer_id IS NOT NULL;
+GRANT SELECT, INSERT, DELETE ON identities TO usance_app;
 
 -- Browsers on their way to a provider and back. Used up by being removed.
 CREATE TABLE oidc_sign_ins (
@@ -65,3 +69,13 @@ CALL protect_tenant_table('oidc_sign_ins');
 GRANT SELECT, INSERT, DELETE ON oidc_sign_ins TO usance_app;
 
 CREATE INDEX customers_email_idx ON customers (tenant_id, livemode, lower(email)) WHERE deleted_at IS NULL;
+
+-- Sessions that began by a provider end with it.
+ALTER TABLE member_sessions
+    ADD COLUMN provider_id uuid,
+    ADD CONSTRAINT member_sessions_provider_id_fkey FOREIGN KEY (tenant_id, provider_id) REFERENCES identity_providers;
+CREATE INDEX member_sessions_provider_id_idx ON member_sessions (tenant_id, provider_id) WHERE provider_id IS NOT NULL AND revoked_at IS NULL;
+GRANT UPDATE (provider_id) ON member_sessions TO usance_app;
+
+-- Somebody else may have prepared a member with an address that was never verified.
+GRANT SELECT (email_verified_at) ON members TO usance_system;

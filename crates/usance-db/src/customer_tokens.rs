@@ -150,6 +150,21 @@ pub async fn revoke(
     Ok(revoked.rows_affected() == 1)
 }
 
+/// Removes all tokens of a customer.
+pub async fn delete_all(tx: &mut TenantTx, customer: CustomerId) -> Result<(), DbError> {
+    let (tenant, livemode) = tx.keys();
+    sqlx::query!(
+        "-- customer_tokens::delete_all
+        DELETE FROM customer_tokens WHERE tenant_id = $1 AND livemode = $2 AND customer_id = $3",
+        tenant,
+        livemode,
+        customer.uuid(),
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
 /// Removes tokens of a customer that have long stopped working.
 pub async fn purge(tx: &mut TenantTx, customer: CustomerId, before: Timestamp) -> Result<(), DbError> {
     let (tenant, livemode) = tx.keys();

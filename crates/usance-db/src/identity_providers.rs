@@ -26,6 +26,8 @@ pub struct IdentityProvider {
     pub client_secret_sealed: Option<Vec<u8>>,
     /// The currency of customers who sign up by signing in; none where they do not.
     pub sign_up_currency: Option<String>,
+    /// Whether a sign-in there stands in for a member's second factor here.
+    pub trusts_second_factor: bool,
     /// UTC.
     pub created_at: Timestamp,
     /// UTC.
@@ -41,6 +43,7 @@ struct Row {
     client_id: String,
     client_secret_sealed: Option<Vec<u8>>,
     sign_up_currency: Option<String>,
+    trusts_second_factor: bool,
     created_at: jiff_sqlx::Timestamp,
     updated_at: jiff_sqlx::Timestamp,
 }
@@ -56,6 +59,7 @@ impl From<Row> for IdentityProvider {
             client_id: row.client_id,
             client_secret_sealed: row.client_secret_sealed,
             sign_up_currency: row.sign_up_currency,
+            trusts_second_factor: row.trusts_second_factor,
             created_at: row.created_at.to_jiff(),
             updated_at: row.updated_at.to_jiff(),
         }
@@ -89,8 +93,9 @@ pub async fn insert(tx: &mut TenantTx, provider: &IdentityProvider) -> Result<()
     sqlx::query!(
         "-- identity_providers::insert
         INSERT INTO identity_providers
-            (tenant_id, id, name, audience, mode, issuer, client_id, client_secret_sealed, sign_up_currency, created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            (tenant_id, id, name, audience, mode, issuer, client_id, client_secret_sealed, sign_up_currency,
+                trusts_second_factor, created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         tenant,
         provider.id.uuid(),
         provider.name,
@@ -100,6 +105,7 @@ pub async fn insert(tx: &mut TenantTx, provider: &IdentityProvider) -> Result<()
         provider.client_id,
         provider.client_secret_sealed,
         provider.sign_up_currency,
+        provider.trusts_second_factor,
         provider.created_at.to_sqlx(),
         provider.updated_at.to_sqlx(),
     )
@@ -114,7 +120,8 @@ pub async fn list(tx: &mut TenantTx) -> Result<Vec<IdentityProvider>, DbError> {
     let rows = sqlx::query_as!(
         Row,
         "-- identity_providers::list
-        SELECT id, name, audience, mode, issuer, client_id, client_secret_sealed, sign_up_currency, created_at, updated_at
+        SELECT id, name, audience, mode, issuer, client_id, client_secret_sealed, sign_up_currency, trusts_second_factor, created_at,
+            updated_at
         FROM identity_providers
         WHERE tenant_id = $1 AND deleted_at IS NULL
         ORDER BY id",
@@ -125,13 +132,32 @@ pub async fn list(tx: &mut TenantTx) -> Result<Vec<IdentityProvider>, DbError> {
     Ok(rows.into_iter().map(IdentityProvider::from).collect())
 }
 
-/// Finds a provider and keeps it from being changed or removed until the transaction ends.
+/// Finds a provider.
 pub async fn find(tx: &mut TenantTx, id: IdentityProviderId) -> Result<Option<IdentityProvider>, DbError> {
     let (tenant, _) = tx.keys();
     let row = sqlx::query_as!(
         Row,
         "-- identity_providers::find
-        SELECT id, name, audience, mode, issuer, client_id, client_secret_sealed, sign_up_currency, created_at, updated_at
+        SELECT id, name, audience, mode, issuer, client_id, client_secret_sealed, sign_up_currency, trusts_second_factor, created_at,
+            updated_at
+        FROM identity_providers
+        WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL",
+        tenant,
+        id.uuid(),
+    )
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(row.map(IdentityProvider::from))
+}
+
+/// Finds a provider and keeps it from being changed or removed until the transaction ends.
+pub async fn lock(tx: &mut TenantTx, id: IdentityProviderId) -> Result<Option<IdentityProvider>, DbError> {
+    let (tenant, _) = tx.keys();
+    let row = sqlx::query_as!(
+        Row,
+        "-- identity_providers::lock
+        SELECT id, name, audience, mode, issuer, client_id, client_secret_sealed, sign_up_currency, trusts_second_factor, created_at,
+            updated_at
         FROM identity_providers
         WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL
         FOR NO KEY UPDATE",
@@ -149,7 +175,7 @@ pub async fn update(tx: &mut TenantTx, provider: &IdentityProvider) -> Result<()
     sqlx::query!(
         "-- identity_providers::update
         UPDATE identity_providers
-        SET name = $3, client_id = $4, client_secret_sealed = $5, sign_up_currency = $6, updated_at = $7
+        SET name = $3, client_id = $4, client_secret_sealed = $5, sign_up_currency = $6, trusts_second_factor = $7, updated_at = $8
         WHERE tenant_id = $1 AND id = $2",
         tenant,
         provider.id.uuid(),
@@ -157,6 +183,7 @@ pub async fn update(tx: &mut TenantTx, provider: &IdentityProvider) -> Result<()
         provider.client_id,
         provider.client_secret_sealed,
         provider.sign_up_currency,
+        provider.trusts_second_factor,
         provider.updated_at.to_sqlx(),
     )
     .execute(tx.connection())
@@ -174,6 +201,35 @@ pub async fn delete(tx: &mut TenantTx, id: IdentityProviderId, now: Timestamp) -
         tenant,
         id.uuid(),
         now.to_sqlx(),
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Forgets by whom a customer is known.
+pub async fn unlink_customer(tx: &mut TenantTx, customer: CustomerId) -> Result<(), DbError> {
+    let (tenant, livemode) = tx.keys();
+    sqlx::query!(
+        "-- identity_providers::unlink_customer
+        DELETE FROM identities WHERE tenant_id = $1 AND customer_id = $2 AND is_live = $3",
+        tenant,
+        customer.uuid(),
+        livemode,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Forgets by whom a member is known.
+pub async fn unlink_member(tx: &mut TenantTx, member: MemberId) -> Result<(), DbError> {
+    let (tenant, _) = tx.keys();
+    sqlx::query!(
+        "-- identity_providers::unlink_member
+        DELETE FROM identities WHERE tenant_id = $1 AND member_id = $2",
+        tenant,
+        member.uuid(),
     )
     .execute(tx.connection())
     .await?;
@@ -202,7 +258,7 @@ pub async fn find_identity(
     }))
 }
 
-/// Links a subject. Returns `false` where it is linked already.
+/// Links a subject. Returns `false` where it is linked already, or somebody else's subject is linked to the same identity.
 pub async fn link(
     tx: &mut TenantTx,
     provider: IdentityProviderId,
@@ -219,7 +275,7 @@ pub async fn link(
         "-- identity_providers::link
         INSERT INTO identities (tenant_id, provider_id, subject, member_id, customer_id, is_live, created_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7)
-        ON CONFLICT (tenant_id, provider_id, subject) DO NOTHING",
+        ON CONFLICT DO NOTHING",
         tenant,
         provider.uuid(),
         subject,

@@ -93,8 +93,8 @@ pub async fn insert(tx: &mut TenantTx, member: &Member) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Finds who signs in with an e-mail address: in the named tenant; without one, where it has been a member for longest. That
-/// an address is a tenant's own decides nothing: anybody may register with the address of somebody else.
+/// Finds who signs in with an e-mail address: in the named tenant; without one, where the address was verified, then where it
+/// has been a member for longest: anybody may register with the address of somebody else.
 pub async fn find_account(
     tx: &mut SystemTx,
     email: &str,
@@ -106,7 +106,7 @@ pub async fn find_account(
         FROM members m
         JOIN tenants t ON t.tenant_id = m.tenant_id
         WHERE m.email = $1 AND m.is_active AND t.is_active AND ($2::text IS NULL OR t.slug = $2)
-        ORDER BY m.created_at, m.id
+        ORDER BY m.email_verified_at IS NULL, m.created_at, m.id
         LIMIT 1",
         email,
         tenant_slug,
@@ -116,7 +116,7 @@ pub async fn find_account(
     Ok(row.map(|row| (TenantId::from_uuid(row.tenant_id), MemberId::from_uuid(row.id))))
 }
 
-/// Finds the accounts that an e-mail address has, in the named tenant or in all, the oldest first.
+/// Finds the accounts that an e-mail address has, in the named tenant or in all: those where it was verified, then the oldest.
 pub async fn list_accounts(
     tx: &mut SystemTx,
     email: &str,
@@ -129,7 +129,7 @@ pub async fn list_accounts(
         FROM members m
         JOIN tenants t ON t.tenant_id = m.tenant_id
         WHERE m.email = $1 AND m.is_active AND t.is_active AND ($2::text IS NULL OR t.slug = $2)
-        ORDER BY m.created_at, m.id
+        ORDER BY m.email_verified_at IS NULL, m.created_at, m.id
         LIMIT $3",
         email,
         tenant_slug,

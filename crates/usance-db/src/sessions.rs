@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use usance_core::{
     access::{PresentedToken, Successor},
-    ids::{MemberId, SessionId},
+    ids::{IdentityProviderId, MemberId, SessionId},
 };
 use uuid::Uuid;
 
@@ -379,6 +379,46 @@ pub async fn revoke_others(
         kept.map(SessionId::uuid),
         now.to_sqlx(),
         reason.as_str(),
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Notes by which provider a session began.
+pub async fn note_provider(
+    tx: &mut TenantTx,
+    session: SessionId,
+    provider: IdentityProviderId,
+) -> Result<(), DbError> {
+    let (tenant, _) = tx.keys();
+    sqlx::query!(
+        "-- sessions::note_provider
+        UPDATE member_sessions SET provider_id = $3 WHERE tenant_id = $1 AND id = $2",
+        tenant,
+        session.uuid(),
+        provider.uuid(),
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Ends the sessions that began by a provider. Returns how many.
+pub async fn revoke_of_provider(
+    tx: &mut TenantTx,
+    provider: IdentityProviderId,
+    now: Timestamp,
+) -> Result<u64, DbError> {
+    let (tenant, _) = tx.keys();
+    let done = sqlx::query!(
+        "-- sessions::revoke_of_provider
+        UPDATE member_sessions SET revoked_at = $3, revoked_reason = $4
+        WHERE tenant_id = $1 AND provider_id = $2 AND revoked_at IS NULL",
+        tenant,
+        provider.uuid(),
+        now.to_sqlx(),
+        RevokedReason::Revoked.as_str(),
     )
     .execute(tx.connection())
     .await?;

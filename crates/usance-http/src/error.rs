@@ -126,7 +126,7 @@ fn status(code: Code) -> StatusCode {
         | Code::WebhookEndpointState
         | Code::StripeAccountInUse => StatusCode::CONFLICT,
         Code::WebhookTimeout => StatusCode::REQUEST_TIMEOUT,
-        Code::WebhookUnreachable => StatusCode::BAD_GATEWAY,
+        Code::WebhookUnreachable | Code::IdentityProviderError => StatusCode::BAD_GATEWAY,
         Code::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Code::InvalidField
@@ -138,7 +138,6 @@ fn status(code: Code) -> StatusCode {
         | Code::TestClockTooFar => StatusCode::UNPROCESSABLE_ENTITY,
         Code::TooManyRequests | Code::RateLimitExceeded => StatusCode::TOO_MANY_REQUESTS,
         Code::InternalError | Code::StripeError => StatusCode::INTERNAL_SERVER_ERROR,
-        Code::IdentityProviderError => StatusCode::BAD_GATEWAY,
         Code::Timeout
         | Code::Unavailable
         | Code::PdfNotBuilt

@@ -79,7 +79,7 @@ pub struct FeatureAccess {
 /// Answers whether a customer may use a quantity of a feature. The answer is at most a second old and reserves nothing.
 pub async fn check(cx: &Cx, question: &Question) -> Result<Checked> {
     let quantity = read_quantity("?quantity", question.quantity.as_deref())?;
-    let remembered = refresh::find(cx, &question.customer).await?;
+    let remembered = refresh::find(cx, &cx.customer_name(&question.customer)).await?;
     let checked = answer(cx, &remembered.known(), &question.feature, quantity);
     if checked.decision.reason == Some(Reason::FeatureNotIncluded) {
         require_feature(cx, &question.feature).await?;
@@ -89,7 +89,7 @@ pub async fn check(cx: &Cx, question: &Question) -> Result<Checked> {
 
 /// Lists what a customer may use of every feature that its subscriptions know. The answer is at most a second old.
 pub async fn access(cx: &Cx, customer: &str) -> Result<Access> {
-    let remembered = refresh::find(cx, customer).await?;
+    let remembered = refresh::find(cx, &cx.customer_name(customer)).await?;
     let known = remembered.known();
     let granted: BTreeSet<&String> =
         known.rights.subscriptions.iter().flat_map(|it| it.grants.keys()).collect();

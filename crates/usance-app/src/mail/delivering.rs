@@ -132,10 +132,14 @@ async fn attempt(app: &App, scope: Scope, claimed: &ClaimedMail) -> Result<()> {
 
 /// Makes mails of a request to reset a password, and forgets it.
 async fn resolve(app: &App, scope: Scope, claimed: &ClaimedMail) -> Result<()> {
-    if let Some(request) = open::<ResetRequest>(app, scope, claimed)
-        && is_within_limit(app, MailKind::ResetRequest, &request.email, claimed).await?
-    {
-        members::issue_resets(app, &request).await?;
+    if let Some(request) = open::<ResetRequest>(app, scope, claimed) {
+        let accounts = members::accounts_to_reset(app, &request).await?;
+        // A request for nobody uses nothing up, or it would keep the next one from somebody.
+        if !accounts.is_empty()
+            && is_within_limit(app, MailKind::ResetRequest, &request.email, claimed).await?
+        {
+            members::issue_resets(app, accounts).await?;
+        }
     }
     let mut tx = app.db.tenant(scope).await?;
     mails::remove(&mut tx, claimed).await?;

@@ -8,7 +8,7 @@ mod verification;
 
 pub use invitations::{AcceptInvitation, accept, invite, revoke as revoke_invitation};
 pub(crate) use own_password::ProvedPassword;
-pub(crate) use password_reset::issue_resets;
+pub(crate) use password_reset::{accounts_to_reset, issue_resets};
 pub use password_reset::{request_reset, reset_password};
 pub use staff::{ChangeMember, change, list};
 pub(crate) use staff::{active_role, own_role, require_rank};

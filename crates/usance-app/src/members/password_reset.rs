@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use secrecy::{ExposeSecret, SecretString};
 use usance_core::ids::{MemberId, TenantId};
 use usance_db::{
-    Scope, TenantTx,
+    Scope, TenantTx, identity_providers,
     member_tokens::{self, TokenPurpose},
     members::{self, Member},
     sessions::{self, RevokedReason},
@@ -43,12 +43,18 @@ pub async fn request_reset(app: &App, email: &str, tenant: Option<String>) -> Re
     mail::enqueue_reset_request(app, &ResetRequest { email, tenant }).await
 }
 
-/// Mails each account that a request is for a token, which ends the tokens before it.
-pub(crate) async fn issue_resets(app: &App, request: &ResetRequest) -> Result<()> {
+/// Finds the accounts that a request is for.
+pub(crate) async fn accounts_to_reset(
+    app: &App,
+    request: &ResetRequest,
+) -> Result<Vec<(TenantId, MemberId)>> {
     let mut system = app.db.system().await?;
-    let accounts =
-        members::list_accounts(&mut system, &request.email, request.tenant.as_deref(), ACCOUNTS_MAX).await?;
-    drop(system);
+    let slug = request.tenant.as_deref();
+    Ok(members::list_accounts(&mut system, &request.email, slug, ACCOUNTS_MAX).await?)
+}
+
+/// Mails each of these accounts a token, which ends the tokens before it.
+pub(crate) async fn issue_resets(app: &App, accounts: Vec<(TenantId, MemberId)>) -> Result<()> {
     for (tenant, member) in accounts {
         issue(app, tenant, member).await?;
     }
@@ -106,6 +112,8 @@ pub async fn reset_password(
     // The token came by mail.
     members::verify_email(&mut tx, member.id, cx.now).await?;
     sessions::revoke_others(&mut tx, member.id, None, RevokedReason::PasswordChanged, cx.now).await?;
+    // Whoever lost the account may have let somebody else in: identities are linked anew by the verified address.
+    identity_providers::unlink_member(&mut tx, member.id).await?;
     let attempt = Attempt::new(app, Some((tenant.id, member.id)), &member.email, origin.address);
     note_success(&mut tx, &attempt.strangers(), &attempt, cx.now).await?;
     password_changed(&cx, &mut tx, &member, &tenant).await?;

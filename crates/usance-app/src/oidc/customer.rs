@@ -10,7 +10,10 @@ use usance_db::{
     identity_providers::{self, Identity, IdentityProvider},
 };
 
-use super::{Claims, denied, member::unverified};
+use super::{
+    Claims, denied,
+    member::{already_linked, unverified},
+};
 use crate::{
     App, Cx,
     audit::{self, Audited},
@@ -19,6 +22,9 @@ use crate::{
     error::{Error, Result},
     sessions::Origin,
 };
+
+/// As much of a name as fits, whatever its letters are.
+const NAME_CHARS_MAX: usize = 60;
 
 /// A customer who signed in.
 #[derive(Debug)]
@@ -51,6 +57,8 @@ pub(super) async fn sign_in(
     // Two browsers can come back for the first time at once: the slower one finds what the faster one has done.
     for _ in 0..2 {
         let mut tx = cx.begin().await?;
+        // It may have been removed while it was asked.
+        super::in_use(&mut tx, provider.id).await?;
         let Some(customer) = known_as(&cx, &mut tx, provider, claims).await? else { continue };
         let (token, secret) =
             customer_tokens::insert(&cx, &mut tx, customer.id, customer_tokens::LIFETIME).await?;
@@ -58,7 +66,7 @@ pub(super) async fn sign_in(
         tx.commit().await?;
         return Ok(SignedInCustomer { customer, token, secret });
     }
-    Err(Error::Internal("a subject is linked and is not"))
+    Err(already_linked())
 }
 
 /// None if another browser was faster.
@@ -100,7 +108,7 @@ async fn sign_up(
     let currency = provider.sign_up_currency.clone().ok_or_else(unknown)?;
     let input = CreateCustomer {
         external_id: None,
-        name: claims.name.clone().unwrap_or_else(|| email.to_owned()),
+        name: name_of(claims).unwrap_or_else(|| email.to_owned()),
         email: Some(email.to_owned()),
         currency,
         timezone: None,
@@ -109,6 +117,13 @@ async fn sign_up(
         metadata: None,
     };
     customers::create(cx, tx, input).await
+}
+
+/// What of a provider's words can be stored.
+fn name_of(claims: &Claims) -> Option<String> {
+    let visible = claims.name.as_deref()?.chars().filter(|symbol| !symbol.is_control());
+    let name: String = visible.take(NAME_CHARS_MAX).collect();
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
 async fn record(

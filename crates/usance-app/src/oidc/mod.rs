@@ -3,7 +3,9 @@
 //! A browser is sent to the provider with a state, and comes back with it and a code: OpenID Connect Core 1.0, section 3.1,
 //! with PKCE (RFC 7636). The state is stored as a hash, valid once and for ten minutes, and bound to a cookie of the browser
 //! that began, so that nobody is signed in as somebody else by a link. Who comes back is known by the issuer's subject; an
-//! e-mail address counts only where the issuer says that it has verified it, and only the first time.
+//! e-mail address counts only where the issuer says that it has verified it, and only the first time; of a member only where
+//! it was verified here too, because anybody can make a member with anybody's address. A member with a second factor signs in
+//! only by providers that are trusted to stand in for it.
 
 mod begin;
 mod customer;
@@ -15,7 +17,9 @@ mod providers;
 pub use begin::{Begun, begin};
 pub use finish::{Return, SignedInBy, finish};
 pub use party::Discoveries;
-pub use providers::{ChangeProvider, CreateProvider, change, create, list, remove};
+pub use providers::{
+    ChangeProvider, CreateProvider, OwnerProof, ProviderFields, change, create, list, remove,
+};
 
 use secrecy::SecretString;
 use usance_core::{hexadecimal, ids::IdentityProviderId};
@@ -63,13 +67,14 @@ async fn find(app: &App, id: IdentityProviderId) -> Result<(Scope, IdentityProvi
     drop(system);
     let mut tx = app.db.tenant(Scope { tenant, livemode: false }).await?;
     tenants::find(&mut tx).await?.filter(|it| it.is_active).ok_or_else(unknown)?;
-    let provider = in_use(&mut tx, id).await?;
+    let provider = identity_providers::find(&mut tx, id).await?.ok_or_else(unknown)?;
     let livemode = provider.mode.as_deref() == Some("live");
     Ok((Scope { tenant, livemode }, provider))
 }
 
+/// Finds a provider that is in use, and locks it.
 async fn in_use(tx: &mut TenantTx, id: IdentityProviderId) -> Result<IdentityProvider> {
-    identity_providers::find(tx, id).await?.ok_or_else(|| Error::not_found("identity provider"))
+    identity_providers::lock(tx, id).await?.ok_or_else(|| Error::not_found("identity provider"))
 }
 
 /// The name of the cookie that binds a state to a browser; each has its own, so that two tabs do not meet.

@@ -33,14 +33,14 @@ use crate::{
 /// From the search for the address to the last byte of one answer. A return makes four calls at most and is answered within
 /// 30 seconds.
 const TIMEOUT: Duration = Duration::from_secs(6);
-const RESPONSE_BYTES_MAX: usize = 256 * 1024;
+const RESPONSE_BYTES_MAX: usize = 64 * 1024;
 /// How far the clock of an issuer may be off.
 const SKEW_SECONDS: i64 = 60;
 /// How long ago an ID token may have been issued: its browser comes back at once.
 const AGE_SECONDS_MAX: i64 = 600;
 /// How long a discovery serves those who are sent away. Who comes back is checked by keys that are fetched then.
 const DISCOVERY_LIFETIME: SignedDuration = SignedDuration::from_mins(5);
-const DISCOVERIES_MAX: usize = 1_000;
+const DISCOVERIES_MAX: usize = 100;
 const USER_AGENT: &str = concat!("Usance/", env!("CARGO_PKG_VERSION"));
 
 /// By a key that only the issuer has: what a client secret signs, or nothing at all, is not believed (RFC 8725, section 3.1).
@@ -149,17 +149,17 @@ pub(super) async fn discover(
     let url = IssuerUrl::new(issuer.to_owned()).map_err(|error| failed(&error))?;
     let http = Http(&app.guarded_client);
     let metadata = ProviderMetadataWithLogout::discover_async(url, &http).await;
-    let metadata = Arc::new(metadata.map_err(|error| failed(&error))?);
-    app.discoveries.insert(issuer, &metadata, app.now());
-    Ok(metadata)
+    Ok(Arc::new(metadata.map_err(|error| failed(&error))?))
 }
 
 /// The same, or what it said at most five minutes ago.
 pub(super) async fn discover_soon(app: &App, issuer: &str) -> Result<Arc<ProviderMetadataWithLogout>> {
-    match app.discoveries.find(issuer, app.now()) {
-        Some(metadata) => Ok(metadata),
-        None => discover(app, issuer).await,
+    if let Some(metadata) = app.discoveries.find(issuer, app.now()) {
+        return Ok(metadata);
     }
+    let metadata = discover(app, issuer).await?;
+    app.discoveries.insert(issuer, &metadata, app.now());
+    Ok(metadata)
 }
 
 /// What a relying party is to its issuer.

@@ -6,25 +6,38 @@ use usance_core::{access::Role, ids::IdentityProviderId};
 use usance_db::{
     TenantTx,
     identity_providers::{self, IdentityProvider},
-    tenants,
+    sessions, tenants,
 };
 
 use super::{in_use, party::discover, secret_place};
 use crate::{
     Cx,
     audit::{self, Audited},
+    auth::role_of,
     error::{Code, Error, Faults, Result},
     fields::{check_text, read_currency},
-    members::active_role,
+    members::{ProvedPassword, active_role},
+    second_factor::demand,
     sessions::signed_in,
 };
 
 const PROVIDERS_MAX: usize = 20;
 const AUDIENCES: [&str; 2] = ["members", "customers"];
 
+/// What the owner proves: an open session alone must not decide who is let in from now on.
+#[derive(Debug)]
+pub struct OwnerProof {
+    /// The owner's own password.
+    pub password: SecretString,
+    /// A code, where the owner has a second factor.
+    pub code: Option<SecretString>,
+}
+
 /// A provider that is wanted.
 #[derive(Debug)]
 pub struct CreateProvider {
+    /// Of whoever adds it.
+    pub proof: OwnerProof,
     /// For people.
     pub name: String,
     /// `members` or `customers`.
@@ -37,11 +50,22 @@ pub struct CreateProvider {
     pub client_secret: Option<SecretString>,
     /// The currency of customers who sign up by signing in.
     pub sign_up_currency: Option<String>,
+    /// Whether a sign-in there stands in for a member's second factor here.
+    pub trusts_second_factor: bool,
 }
 
 /// What is to change of a provider; absent fields stay.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ChangeProvider {
+    /// Of whoever changes it.
+    pub proof: OwnerProof,
+    /// The fields.
+    pub fields: ProviderFields,
+}
+
+/// Fields of a provider that change.
+#[derive(Debug, Default)]
+pub struct ProviderFields {
     /// For people.
     pub name: Option<String>,
     /// What the issuer knows us as.
@@ -50,6 +74,8 @@ pub struct ChangeProvider {
     pub client_secret: Option<SecretString>,
     /// The currency of customers who sign up by signing in; empty where they do not any more.
     pub sign_up_currency: Option<String>,
+    /// Whether a sign-in there stands in for a member's second factor here.
+    pub trusts_second_factor: Option<bool>,
 }
 
 /// Adds a provider; one for customers serves the mode of the caller. Its issuer is asked first whether it is one.
@@ -73,25 +99,27 @@ pub async fn create(cx: &Cx, input: CreateProvider) -> Result<IdentityProvider> 
         client_id: String::new(),
         client_secret_sealed: None,
         sign_up_currency: None,
+        trusts_second_factor: input.trusts_second_factor,
         created_at: cx.now,
         updated_at: cx.now,
     };
-    let rest = ChangeProvider {
+    let rest = ProviderFields {
         name: Some(input.name),
         client_id: Some(input.client_id),
         client_secret: input.client_secret,
         sign_up_currency: input.sign_up_currency,
+        trusts_second_factor: None,
     };
     apply(cx, &mut faults, &mut provider, rest);
     faults.check()?;
+    let proved = ProvedPassword::of_caller(cx, "/password", input.proof.password).await?;
     // Slow, and therefore before the transaction.
     discover(&cx.app, &provider.issuer).await.map_err(|_| {
         let detail =
             "answers no OpenID Connect discovery of this issuer at /.well-known/openid-configuration";
         Error::field("/issuer", "no_issuer", detail)
     })?;
-    let mut tx = cx.begin().await?;
-    lock_for_owner(cx, &mut tx).await?;
+    let mut tx = begin_as_owner(cx, &proved, input.proof.code.as_ref()).await?;
     if identity_providers::list(&mut tx).await?.len() >= PROVIDERS_MAX {
         let detail = format!("a tenant has {PROVIDERS_MAX} identity providers at most: remove one first");
         return Err(Error::refused(Code::Forbidden, detail));
@@ -103,15 +131,21 @@ pub async fn create(cx: &Cx, input: CreateProvider) -> Result<IdentityProvider> 
 }
 
 /// The caller must still be an owner: what decides who is let in is decided by nobody else.
-async fn lock_for_owner(cx: &Cx, tx: &mut TenantTx) -> Result<()> {
-    tenants::lock(tx).await?;
-    if active_role(tx, signed_in(cx)?.id).await? == Some(Role::Owner) {
-        return Ok(());
+async fn begin_as_owner(cx: &Cx, proved: &ProvedPassword, code: Option<&SecretString>) -> Result<TenantTx> {
+    let mut tx = cx.begin().await?;
+    tenants::lock(&mut tx).await?;
+    let member = proved.lock(cx, &mut tx).await?;
+    if role_of(&member.role)? != Role::Owner {
+        return Err(Error::refused(Code::Forbidden, "this needs the role owner"));
     }
-    Err(Error::refused(Code::Forbidden, "this needs the role owner"))
+    if member.second_factor_at.is_none() {
+        return Ok(tx);
+    }
+    let code = code.ok_or_else(|| Error::field("/code", "required", "must be given"))?;
+    demand(cx, tx, &member, code).await
 }
 
-fn apply(cx: &Cx, faults: &mut Faults, provider: &mut IdentityProvider, input: ChangeProvider) {
+fn apply(cx: &Cx, faults: &mut Faults, provider: &mut IdentityProvider, input: ProviderFields) {
     for (pointer, text, field) in
         [("/name", input.name, &mut provider.name), ("/client_id", input.client_id, &mut provider.client_id)]
     {
@@ -127,6 +161,7 @@ fn apply(cx: &Cx, faults: &mut Faults, provider: &mut IdentityProvider, input: C
         let sealed = cx.app.keyring.seal(cx.app.random.as_ref(), &place, secret.expose_secret());
         provider.client_secret_sealed = Some(sealed);
     }
+    provider.trusts_second_factor = input.trusts_second_factor.unwrap_or(provider.trusts_second_factor);
     if let Some(currency) = input.sign_up_currency {
         provider.sign_up_currency = Some(currency).filter(|currency| !currency.is_empty());
     }
@@ -147,12 +182,12 @@ pub async fn list(cx: &Cx) -> Result<Vec<IdentityProvider>> {
 /// Changes a provider. Its issuer stays: subjects are known by it.
 pub async fn change(cx: &Cx, id: &str, input: ChangeProvider) -> Result<IdentityProvider> {
     let id: IdentityProviderId = id.parse().map_err(|_| Error::not_found("identity provider"))?;
-    let mut tx = cx.begin().await?;
-    lock_for_owner(cx, &mut tx).await?;
+    let proved = ProvedPassword::of_caller(cx, "/password", input.proof.password).await?;
+    let mut tx = begin_as_owner(cx, &proved, input.proof.code.as_ref()).await?;
     let before = in_use(&mut tx, id).await?;
     let mut provider = before.clone();
     let mut faults = Faults::default();
-    apply(cx, &mut faults, &mut provider, input);
+    apply(cx, &mut faults, &mut provider, input.fields);
     faults.check()?;
     provider.updated_at = cx.now;
     identity_providers::update(&mut tx, &provider).await?;
@@ -161,12 +196,16 @@ pub async fn change(cx: &Cx, id: &str, input: ChangeProvider) -> Result<Identity
     Ok(provider)
 }
 
-/// Removes a provider: nobody signs in by it any more. Sessions that began by it go on.
+/// Removes a provider: nobody signs in by it any more, and the sessions of members that began by it end.
 pub async fn remove(cx: &Cx, tx: &mut TenantTx, id: &str) -> Result<()> {
     let id: IdentityProviderId = id.parse().map_err(|_| Error::not_found("identity provider"))?;
-    lock_for_owner(cx, tx).await?;
+    tenants::lock(tx).await?;
+    if active_role(tx, signed_in(cx)?.id).await? != Some(Role::Owner) {
+        return Err(Error::refused(Code::Forbidden, "this needs the role owner"));
+    }
     let provider = in_use(tx, id).await?;
     identity_providers::delete(tx, id, cx.now).await?;
+    sessions::revoke_of_provider(tx, id, cx.now).await?;
     record(cx, tx, "identity_provider.deleted", Some(&provider), None).await
 }
 
@@ -199,5 +238,6 @@ fn shown(provider: &IdentityProvider) -> Value {
         "client_id": provider.client_id,
         "has_client_secret": provider.client_secret_sealed.is_some(),
         "sign_up_currency": provider.sign_up_currency,
+        "trusts_second_factor": provider.trusts_second_factor,
     })
 }

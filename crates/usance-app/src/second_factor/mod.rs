@@ -153,7 +153,12 @@ pub async fn reset(cx: &Cx, tx: &mut TenantTx, id: &str) -> Result<()> {
 }
 
 /// Takes a code, and goes on in the transaction only if it is right: the attempt is counted also if it is wrong.
-async fn demand(cx: &Cx, mut tx: TenantTx, member: &Member, code: &SecretString) -> Result<TenantTx> {
+pub(crate) async fn demand(
+    cx: &Cx,
+    mut tx: TenantTx,
+    member: &Member,
+    code: &SecretString,
+) -> Result<TenantTx> {
     let Some(proof) = prove(&cx.app, &mut tx, member, code, cx.address, cx.now).await? else {
         tx.commit().await?;
         return Err(wrong_code());

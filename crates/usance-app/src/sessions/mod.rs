@@ -103,7 +103,12 @@ pub async fn sign_in(app: &App, input: SignIn, origin: Origin) -> Result<SignedI
     let mut system = app.db.system().await?;
     let account = members::find_account(&mut system, &email, input.tenant.as_deref()).await?;
     drop(system);
-    let attempt = Attempt::new(app, account, &email, origin.address);
+    // What is not found is counted as it was asked for: guesses at a tenant must not show whether the address is known elsewhere.
+    let counted = match (account, &input.tenant) {
+        (None, Some(slug)) => format!("{email} {slug}"),
+        (None, None) | (Some(_), _) => email,
+    };
+    let attempt = Attempt::new(app, account, &counted, origin.address);
     let scope = Scope { tenant: attempt.tenant, livemode: false };
     let mut tx = app.db.tenant(scope).await?;
     let source = count_attempt(&mut tx, &attempt, now).await?;

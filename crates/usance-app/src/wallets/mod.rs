@@ -21,7 +21,9 @@ use usance_db::{
 };
 
 use crate::{
-    Change, Cx, customers,
+    Change, Cx,
+    auth::Caller,
+    customers,
     error::{Code, Error, Faults, Result},
     fields::{check_optional_text, read_currency, read_decimal},
     work,
@@ -89,6 +91,10 @@ pub async fn of_customer(
     faults.check()?;
     if let Some(known) = wallets::find_id_of_customer(tx, customer.id, currency).await? {
         return Ok(known);
+    }
+    if matches!(cx.caller, Some(Caller::Customer(_))) {
+        // Who only reads makes none.
+        return Err(Error::not_found("wallet"));
     }
     let now = cx.tenant_now(tx).await?;
     let id = WalletId::from_uuid(cx.app.ids.next());

@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use usance_app::{
     error::{Code, Error},
-    oidc::{self, Begun, ChangeProvider, CreateProvider, Return, SignedInBy},
+    oidc::{self, Begun, ChangeProvider, CreateProvider, OwnerProof, ProviderFields, Return, SignedInBy},
 };
 use usance_db::identity_providers::IdentityProvider;
 use utoipa::{IntoParams, ToSchema};
@@ -43,6 +43,8 @@ pub(crate) struct IdentityProviderView {
     has_client_secret: bool,
     /// The currency of customers who sign up by signing in; null where strangers are refused.
     sign_up_currency: Option<String>,
+    /// Whether a sign-in there stands in for a member's second factor here; without it such members are refused.
+    trusts_second_factor: bool,
     /// Where a browser begins to sign in.
     login_path: String,
     /// To be registered with the provider, after the address of this server.
@@ -65,6 +67,7 @@ impl From<IdentityProvider> for IdentityProviderView {
             client_id: provider.client_id,
             has_client_secret: provider.client_secret_sealed.is_some(),
             sign_up_currency: provider.sign_up_currency,
+            trusts_second_factor: provider.trusts_second_factor,
             login_path: format!("/auth/{id}/login"),
             callback_path: format!("/auth/{id}/callback"),
             created_at: provider.created_at,
@@ -77,7 +80,7 @@ impl From<IdentityProvider> for IdentityProviderView {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "Google", "audience": "members", "issuer": "https://accounts.google.com",
-    "client_id": "1234.apps.googleusercontent.com", "client_secret": "GOCSPX-…"}))]
+    "client_id": "1234.apps.googleusercontent.com", "client_secret": "GOCSPX-…", "password": "correct horse battery"}))]
 pub(crate) struct CreateIdentityProvider {
     /// For people.
     name: String,
@@ -92,12 +95,21 @@ pub(crate) struct CreateIdentityProvider {
     client_secret: Option<SecretString>,
     /// Lets strangers become customers, who pay in this currency (ISO 4217).
     sign_up_currency: Option<String>,
+    /// Whether a sign-in there stands in for a member's second factor here; false if absent.
+    #[serde(default)]
+    trusts_second_factor: bool,
+    /// Your own: an open session alone must not decide who is let in.
+    #[schema(value_type = String, format = Password)]
+    password: SecretString,
+    /// Of your authenticator, or a recovery code, if you have a second factor.
+    #[schema(value_type = Option<String>)]
+    code: Option<SecretString>,
 }
 
 /// What is to change of an identity provider; absent fields stay. Another issuer is another provider.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"client_secret": "GOCSPX-…"}))]
+#[schema(example = json!({"client_secret": "GOCSPX-…", "password": "correct horse battery"}))]
 pub(crate) struct UpdateIdentityProvider {
     /// For people.
     name: Option<String>,
@@ -108,6 +120,14 @@ pub(crate) struct UpdateIdentityProvider {
     client_secret: Option<SecretString>,
     /// Empty to refuse strangers from now on.
     sign_up_currency: Option<String>,
+    /// Whether a sign-in there stands in for a member's second factor here.
+    trusts_second_factor: Option<bool>,
+    /// Your own.
+    #[schema(value_type = String, format = Password)]
+    password: SecretString,
+    /// Of your authenticator, or a recovery code, if you have a second factor.
+    #[schema(value_type = Option<String>)]
+    code: Option<SecretString>,
 }
 
 /// Add an identity provider
@@ -121,9 +141,17 @@ pub(crate) async fn create_identity_provider(
     Authorized(cx): Authorized,
     body: SecretBody<CreateIdentityProvider>,
 ) -> ApiResult<(StatusCode, Json<IdentityProviderView>)> {
-    let CreateIdentityProvider { name, audience, issuer, client_id, client_secret, sign_up_currency } =
-        body.read()?;
-    let input = CreateProvider { name, audience, issuer, client_id, client_secret, sign_up_currency };
+    let body = body.read()?;
+    let input = CreateProvider {
+        proof: OwnerProof { password: body.password, code: body.code },
+        name: body.name,
+        audience: body.audience,
+        issuer: body.issuer,
+        client_id: body.client_id,
+        client_secret: body.client_secret,
+        sign_up_currency: body.sign_up_currency,
+        trusts_second_factor: body.trusts_second_factor,
+    };
     Ok((StatusCode::CREATED, Json(oidc::create(&cx, input).await?.into())))
 }
 
@@ -149,14 +177,22 @@ pub(crate) async fn update_identity_provider(
     Path(id): Path<String>,
     body: SecretBody<UpdateIdentityProvider>,
 ) -> ApiResult<Json<IdentityProviderView>> {
-    let UpdateIdentityProvider { name, client_id, client_secret, sign_up_currency } = body.read()?;
-    let input = ChangeProvider { name, client_id, client_secret, sign_up_currency };
+    let body = body.read()?;
+    let fields = ProviderFields {
+        name: body.name,
+        client_id: body.client_id,
+        client_secret: body.client_secret,
+        sign_up_currency: body.sign_up_currency,
+        trusts_second_factor: body.trusts_second_factor,
+    };
+    let proof = OwnerProof { password: body.password, code: body.code };
+    let input = ChangeProvider { proof, fields };
     Ok(Json(oidc::change(&cx, &id, input).await?.into()))
 }
 
 /// Remove an identity provider
 ///
-/// Nobody signs in by it any more; sessions that began by it go on.
+/// Nobody signs in by it any more, and the sessions of members that began by it end.
 #[utoipa::path(delete, path = "/identity-providers/{id}", tag = "Identity providers", params(("id" = String, Path)), responses(
     (status = 204, description = "Removed"),
     (status = "4XX", description = "Refused", body = ProblemView),
@@ -190,9 +226,8 @@ pub(crate) async fn begin_sign_in(
     let secure = if is_secure { "; Secure" } else { "" };
     let value = cookie_value.expose_secret();
     // Lax, because the browser comes back from another site.
-    let cookie = format!(
-        "{cookie_name}={value}; Path=/auth/{provider}; Max-Age={cookie_seconds}; HttpOnly; SameSite=Lax{secure}"
-    );
+    let cookie =
+        format!("{cookie_name}={value}; Path=/; Max-Age={cookie_seconds}; HttpOnly; SameSite=Lax{secure}");
     let headers = [(header::LOCATION, url), (header::SET_COOKIE, cookie)];
     Ok((StatusCode::SEE_OTHER, [NEVER_STORED], headers).into_response())
 }

@@ -57,7 +57,9 @@ pub(crate) async fn get_invoice_pdf(
     id: InvoiceId,
     headers: &HeaderMap,
 ) -> ApiResult<Response> {
-    let mut tx = cx.begin().await?;
+    // Whoever may see the invoice may see its document, which also shows what is the tenant's.
+    invoicing::get(&mut cx.begin().await?, id).await?;
+    let mut tx = cx.begin_as_tenant().await?;
     let document = invoice_document::load(&mut tx, id).await?;
     drop(tx);
     let name = document.number.clone().unwrap_or_else(|| id.to_string());

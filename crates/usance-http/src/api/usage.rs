@@ -141,7 +141,7 @@ pub(crate) async fn get_customer_usage(
     Authorized(cx): Authorized,
     Path(customer): Path<String>,
 ) -> ApiResult<Json<CustomerUsageView>> {
-    let mut tx = cx.begin().await?;
+    let mut tx = cx.begin_as_tenant().await?;
     let usages = usage::current(&cx, &mut tx, &customer).await?;
     Ok(Json(CustomerUsageView { data: usages.into_iter().map(CurrentUsageView::from).collect() }))
 }

@@ -352,8 +352,7 @@ pub(crate) async fn get_customer_wallet(
     Path(customer): Path<String>,
     Query(query): Query<CustomerWalletQuery>,
 ) -> ApiResult<Json<WalletView>> {
-    // It may be made now, which a customer cannot do by itself.
-    let mut tx = cx.begin_as_tenant().await?;
+    let mut tx = cx.begin().await?;
     let named = ("?currency", query.currency.as_deref());
     let id = wallets::of_customer(&cx, &mut tx, &customer, named).await?;
     let wallet = wallets::get(&cx, &mut tx, id).await?;

@@ -71,7 +71,11 @@ impl<T: DeserializeOwned> FromRequest<HttpState> for Mutation<T> {
 }
 
 /// On these routes the same request means something else from another session: its key is another one.
-const OF_THE_SESSION: [&str; 2] = ["/api/v1/auth/tenants/logout", "/api/v1/auth/tenants/sessions/{id}"];
+const OF_THE_SESSION: [&str; 3] = [
+    "/api/v1/auth/tenants/logout",
+    "/api/v1/auth/tenants/sessions/{id}",
+    "/api/v1/auth/tenants/verify-email/request",
+];
 
 fn own_session(parts: &Parts, cx: &Cx) -> Option<SessionId> {
     let route = parts.extensions.get::<MatchedPath>()?;

@@ -1,13 +1,14 @@
 //! What is shown once is nowhere afterwards: not in a dump of the database, not in a log that holds everything, not in an
 //! answer.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fs, path::Path};
 
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use usance_core::hexadecimal;
 use usance_testkit::{Client, TempDir, TestDatabase};
 
-use crate::program::Instance;
+use crate::program::{DEADLINE, Instance};
 
 const PASSWORD: &str = "canary of the first password";
 const NEW_PASSWORD: &str = "canary of the second password";
@@ -29,24 +30,30 @@ const SHOWN_ONCE: [&str; 10] = [
 
 /// Every text of an answer that stands where secrets stand.
 fn collect(answer: &Value, secrets: &mut Vec<String>) {
-    match answer {
-        Value::Object(members) => {
-            for (name, value) in members {
-                match value {
-                    Value::String(text) if SHOWN_ONCE.contains(&name.as_str()) => secrets.push(text.clone()),
-                    value => collect(value, secrets),
-                }
-            }
+    let members = answer.as_object().into_iter().flatten();
+    for (name, value) in members {
+        match value.as_str() {
+            Some(text) if SHOWN_ONCE.contains(&name.as_str()) => secrets.push(text.to_owned()),
+            Some(_) | None => collect(value, secrets),
         }
-        Value::Array(items) => items.iter().for_each(|item| collect(item, secrets)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+    for item in answer.as_array().into_iter().flatten() {
+        collect(item, secrets);
     }
 }
 
-/// Makes everything that is secret, uses it, and ends it; returns the secrets and the answers that must not hold them.
-async fn live(client: &Client) -> (Vec<String>, String) {
+/// A tenant's owner, a key of it, a customer, and all that was shown once to them.
+struct Made {
+    client: Client,
+    owner: Client,
+    customer: Client,
+    refresh: Value,
+    secrets: Vec<String>,
+}
+
+/// Makes everything that is secret, and uses it.
+async fn make(client: Client) -> Made {
     let mut secrets = vec![PASSWORD.to_owned(), NEW_PASSWORD.to_owned(), CLIENT_SECRET.to_owned()];
-    let mut answers = String::new();
     let register = json!({ "company_name": "Acme", "email": "owner@acme.example", "password": PASSWORD });
     let registered = client.post("/auth/tenants/register", register).await.expect(201);
     collect(&registered, &mut secrets);
@@ -67,19 +74,54 @@ async fn live(client: &Client) -> (Vec<String>, String) {
         ("/members/invitations", json!({ "email": "ada@acme.example", "role": "viewer" })),
         ("/webhook-endpoints", json!({ "url": "https://example.com/hooks" })),
         ("/auth/tenants/webhooks/config", json!({ "webhook_url": "https://example.com/hooks" })),
+        ("/auth/tenants/totp", json!({ "password": PASSWORD })),
     ] {
         let reply = owner.post(path, body).await;
         assert!(reply.status < 300, "{path}: {}", reply.text);
         collect(&reply.body, &mut secrets);
     }
-    let customer = json!({ "external_id": "ada", "name": "Ada", "currency": "USD" });
-    key.post("/customers", customer).await.expect(201);
+    key.post("/customers", json!({ "external_id": "ada", "name": "Ada", "currency": "USD" }))
+        .await
+        .expect(201);
     let token = key.post("/customers/ada/tokens", json!({})).await.expect(201);
     collect(&token, &mut secrets);
     let customer = client.with_key(token["secret"].as_str().unwrap());
     customer.get("/customers/ada").await.expect(200);
     let changed = json!({ "old_password": PASSWORD, "new_password": NEW_PASSWORD });
     owner.post("/auth/tenants/change-password", changed).await.expect(200);
+    client
+        .post("/auth/tenants/password-reset/request", json!({ "email": "owner@acme.example" }))
+        .await
+        .expect(202);
+    Made { client, owner, customer, refresh, secrets }
+}
+
+/// The tokens that were mailed: the words behind the links.
+async fn mailed(dir: &Path, count: usize) -> Vec<String> {
+    let search = async {
+        loop {
+            let files = fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
+            let mails = files.filter_map(|file| fs::read_to_string(file.path()).ok());
+            let words: BTreeSet<String> = mails.flat_map(|mail| tokens(&mail)).collect();
+            if words.len() >= count {
+                return words.into_iter().collect();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, search).await.expect("the mails are written in time")
+}
+
+fn tokens(mail: &str) -> Vec<String> {
+    let mail = mail.replace("=\r\n", "").replace("=\n", "").replace("=3D", "=");
+    let words = mail.split(|symbol: char| !symbol.is_ascii_alphanumeric() && symbol != '_');
+    words.filter(|word| word.contains("_ten_")).map(str::to_owned).collect()
+}
+
+/// What is asked for afterwards, and what is refused: no answer may repeat a secret.
+async fn ask(made: &Made) -> String {
+    let Made { client, owner, customer, refresh, secrets } = made;
+    let mut answers = String::new();
     for path in [
         "/api-keys",
         "/auth/tenants/api-keys",
@@ -93,43 +135,44 @@ async fn live(client: &Client) -> (Vec<String>, String) {
     ] {
         let reply = owner.get(path).await;
         assert_eq!(reply.status, 200, "{path}: {}", reply.text);
-        writeln!(answers, "{}", reply.text).unwrap();
+        answers.push_str(&reply.text);
     }
     customer.post("/auth/customers/logout", json!({})).await.expect(204);
-    // Refusals must not repeat what they refuse.
-    let provider = json!({ "name": "SSO", "audience": "members", "issuer": "https://127.0.0.1", "client_id": "x", "client_secret": CLIENT_SECRET });
+    let provider = json!({ "name": "SSO", "audience": "members", "issuer": "https://127.0.0.1", "client_id": "x",
+        "client_secret": CLIENT_SECRET, "password": NEW_PASSWORD });
+    let wrong = json!({ "email": "owner@acme.example", "password": PASSWORD });
+    let unreadable = json!({ "email": "owner@acme.example", "password": { "a": PASSWORD } });
     for reply in [
-        client
-            .post("/auth/tenants/login", json!({ "email": "owner@acme.example", "password": PASSWORD }))
-            .await,
-        client
-            .post(
-                "/auth/tenants/login",
-                json!({ "email": "owner@acme.example", "password": { "a": PASSWORD } }),
-            )
-            .await,
+        client.post("/auth/tenants/login", wrong).await,
+        client.post("/auth/tenants/login", unreadable).await,
         owner.post("/identity-providers", provider).await,
-        client.post("/auth/tenants/token/refresh", refresh).await,
+        // It was used, which ends the session.
+        client.post("/auth/tenants/token/refresh", refresh.clone()).await,
+        owner.get("/auth/tenants/me").await,
         client.with_key(&format!("{}x", secrets[3])).get("/customers").await,
     ] {
         assert!(reply.status >= 400, "{}", reply.text);
         answers.push_str(&reply.text);
     }
-    owner.post("/auth/tenants/logout", json!({})).await.expect_code(401, "unauthorized");
-    (secrets, answers)
+    answers
 }
 
 #[tokio::test]
 async fn what_is_shown_once_is_nowhere_afterwards() {
     // given a server that logs everything
     let (dir, database) = (TempDir::new("usance-canary").unwrap(), TestDatabase::new().await);
-    let server = Instance::start(dir.path(), "server", database.url(), &[("USANCE_LOG", "trace")]).await;
+    let mail_dir = dir.path().join("mail");
+    let settings = [("USANCE_LOG", "trace"), ("USANCE_MAIL_DIR", mail_dir.to_str().unwrap())];
+    let server = Instance::start(dir.path(), "server", database.url(), &settings).await;
 
     // when
-    let (secrets, answers) = live(&Client::new(&server.url)).await;
+    let mut made = make(Client::new(&server.url)).await;
+    made.secrets.extend(mailed(&mail_dir, 3).await);
+    let answers = ask(&made).await;
+    let secrets = made.secrets;
 
     // then
-    assert_eq!(secrets.len(), 18, "one more place shows a secret, or one less");
+    assert_eq!(secrets.len(), 22, "one more place shows a secret, or one less: {secrets:?}");
     let log = server.process.log();
     let stored = database.dump().await;
     let bytes_stored = stored.to_lowercase();

@@ -20,7 +20,7 @@ use crate::{
 /// What a server does between the cause of a mail and the note that it was sent.
 const STATEMENTS: [&str; 5] = [
     "mails::insert",
-    "COMMIT after api_keys::lock",
+    "COMMIT after audit::insert",
     "COMMIT after mails::claim",
     "mails::settle",
     "COMMIT after mails::settle",

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Scene, browser, refusal, refused};
+use super::{PASSWORD, Scene, browser, new_provider, refusal, refused};
 
 const OWNER: &str = "acme@example.com";
 
@@ -64,8 +64,7 @@ async fn fifty_browsers_with_one_return_open_one_session() {
 #[tokio::test]
 async fn a_return_to_another_provider_or_tenant_is_none() {
     let Some(scene) = scene().await else { return };
-    let second =
-        json!({ "name": "Second", "audience": "members", "issuer": scene.provider.base, "client_id": "x" });
+    let second = new_provider(&scene.provider, "Second", "members");
     let second = scene.owner.post("/identity-providers", second).await.expect(201);
     let begun = scene.begin().await;
     let back = scene.visit(&begun, "ada").await;
@@ -76,7 +75,8 @@ async fn a_return_to_another_provider_or_tenant_is_none() {
 
     let stranger = scene.server.client.register("stranger").await;
     let stranger = scene.server.client.with_key(stranger["tokens"]["access"].as_str().unwrap());
-    stranger.patch(&scene.path(), json!({ "name": "Mine" })).await.expect_code(404, "not_found");
+    let mine = json!({ "name": "Mine", "password": PASSWORD });
+    stranger.patch(&scene.path(), mine).await.expect_code(404, "not_found");
     stranger.delete(&scene.path()).await.expect_code(404, "not_found");
     assert_eq!(stranger.get("/identity-providers").await.expect(200)["data"], json!([]));
     scene.server.stop().await;
@@ -85,7 +85,7 @@ async fn a_return_to_another_provider_or_tenant_is_none() {
 #[tokio::test]
 async fn an_id_token_that_is_not_right_in_every_claim_is_not_believed() {
     let Some(scene) = scene().await else { return };
-    let now = jiff::Timestamp::now().as_second();
+    let now = scene.server.app().now().as_second();
     for (what, claims) in [
         ("another issuer", json!({ "iss": "https://evil.example" })),
         ("another audience", json!({ "aud": ["somebody-else"] })),
@@ -179,6 +179,21 @@ async fn who_refuses_at_the_provider_is_not_signed_in() {
     let begun = scene.begin().await;
     let back = format!("{callback}?state={}", begun.parameter("state"));
     assert_eq!(refusal(scene.come_back(&back, &begun.cookie).await).1, "invalid_field");
+    scene.server.stop().await;
+}
+
+#[tokio::test]
+async fn an_open_session_alone_decides_nothing() {
+    let Some(scene) = scene().await else { return };
+    for password in ["", "wrong horse battery"] {
+        let mut body = new_provider(&scene.provider, "Mine", "members");
+        body["password"] = json!(password);
+        let refused = scene.owner.post("/identity-providers", body).await.expect_code(422, "invalid_field");
+        assert_eq!(refused["errors"][0]["pointer"], "/password");
+        let body = json!({ "client_id": "mine", "password": password });
+        scene.owner.patch(&scene.path(), body).await.expect_code(422, "invalid_field");
+    }
+    assert_eq!(scene.owner.get("/identity-providers").await.expect(200)["data"], json!([scene.trusted]));
     scene.server.stop().await;
 }
 

@@ -33,6 +33,9 @@ async fn a_customer_signs_in_and_reads_its_own() {
     scene.provider.add("sub-ada", verified("bob@example.com")).await;
     assert_eq!(scene.sign_in("sub-ada").await.1["customer"]["id"], ada["id"]);
     scene.client.delete("/customers/ada").await.expect(204);
+    let left = "SELECT (SELECT count(*) FROM identities) + (SELECT count(*) FROM customer_tokens)";
+    assert_eq!(scene.server.database.text_as_superuser(&format!("SELECT ({left})::text")).await, "0");
+    scene.provider.add("sub-ada", verified("ada@example.com")).await;
     assert_eq!(
         refusal(scene.sign_in("sub-ada").await),
         refused(403, "sign_in_denied", json!("unknown_identity"))
@@ -49,7 +52,7 @@ async fn strangers_sign_up_only_where_the_tenant_lets_them() {
         refused(403, "sign_in_denied", json!("unknown_identity"))
     );
 
-    scene.trusted = scene.owner.patch(&scene.path(), json!({ "sign_up_currency": "JPY" })).await.expect(200);
+    scene.change("sign_up_currency", json!("JPY")).await;
     let racers = (0..8).map(|_| scene.sign_in("new"));
     let signed_in = futures_util::future::join_all(racers).await;
 

@@ -3,7 +3,7 @@
 use reqwest::Url;
 use serde_json::{Value, json};
 
-use super::{PUBLIC_URL, Scene, refusal, refused};
+use super::{PASSWORD, PUBLIC_URL, Scene, VERIFIED, new_provider, refusal, refused, set_members};
 
 /// The owner that the scene registers.
 const OWNER: &str = "acme@example.com";
@@ -69,6 +69,12 @@ async fn nobody_is_signed_in_whom_the_tenant_does_not_know() {
     let accepted = json!({ "token": token, "password": "correct horse battery" });
     let bob = scene.server.client.post("/auth/tenants/invitations/accept", accepted).await.expect(201);
     scene.provider.add("bob", verified("bob@example.com")).await;
+    // Whoever invited may have accepted, too, and waits for the right person to make the member greater.
+    assert_eq!(
+        refusal(scene.sign_in("bob").await),
+        refused(403, "sign_in_denied", json!("member_not_verified"))
+    );
+    set_members(&scene.server.database, VERIFIED).await;
     assert_eq!(scene.sign_in("bob").await.0, 200);
     let path = format!("/members/{}", bob["user"]["id"].as_str().unwrap());
     scene.owner.patch(&path, json!({ "is_active": false })).await.expect(200);
@@ -76,6 +82,64 @@ async fn nobody_is_signed_in_whom_the_tenant_does_not_know() {
         refusal(scene.sign_in("bob").await),
         refused(403, "sign_in_denied", json!("unknown_identity"))
     );
+    scene.server.stop().await;
+}
+
+#[tokio::test]
+async fn an_address_that_is_given_to_somebody_else_does_not_bring_the_account_along() {
+    let Some(scene) = Scene::of("members", json!({})).await else { return };
+    scene.provider.add("first", verified(OWNER)).await;
+    assert_eq!(scene.sign_in("first").await.0, 200);
+
+    scene.provider.add("second", verified(OWNER)).await;
+
+    assert_eq!(
+        refusal(scene.sign_in("second").await),
+        refused(403, "sign_in_denied", json!("already_linked"))
+    );
+    assert_eq!(scene.sign_in("first").await.0, 200);
+    scene.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_second_factor_is_stood_in_for_only_where_the_owner_says_so() {
+    let Some(mut scene) = Scene::of("members", json!({})).await else { return };
+    scene.provider.add("ada", verified(OWNER)).await;
+    let enrolled =
+        "totp_secret_sealed = '\\x00', totp_began_at = now(), second_factor_at = now(), totp_last_step = 0";
+    set_members(&scene.server.database, enrolled).await;
+    assert_eq!(
+        refusal(scene.sign_in("ada").await),
+        refused(403, "sign_in_denied", json!("second_factor_required"))
+    );
+
+    // An owner with a second factor proves it, too.
+    let trusting = json!({ "trusts_second_factor": true, "password": PASSWORD });
+    let refused = scene.owner.patch(&scene.path(), trusting).await.expect_code(422, "invalid_field");
+    assert_eq!(refused["errors"][0]["pointer"], "/code");
+    set_members(&scene.server.database, "second_factor_at = NULL, totp_last_step = NULL").await;
+    scene.change("trusts_second_factor", json!(true)).await;
+    set_members(&scene.server.database, enrolled).await;
+
+    assert_eq!(scene.sign_in("ada").await.0, 200);
+    scene.server.stop().await;
+}
+
+#[tokio::test]
+async fn sessions_end_with_the_provider_by_which_they_began() {
+    let Some(scene) = Scene::of("members", json!({})).await else { return };
+    scene.provider.add("ada", verified(OWNER)).await;
+    let (_, signed_in) = scene.sign_in("ada").await;
+    let member = scene.server.client.with_key(signed_in["tokens"]["access"].as_str().unwrap());
+    member.get("/auth/tenants/me").await.expect(200);
+    let begun = scene.begin().await;
+    let back = scene.visit(&begun, "ada").await;
+
+    scene.owner.delete(&scene.path()).await.expect(204);
+
+    member.get("/auth/tenants/me").await.expect_code(401, "unauthorized");
+    assert_eq!(scene.come_back(&back, &begun.cookie).await.0, 404);
+    scene.owner.get("/auth/tenants/me").await.expect(200);
     scene.server.stop().await;
 }
 
@@ -101,7 +165,7 @@ async fn public_clients_and_those_with_a_secret_in_the_body_are_served() {
         let secretless = method == "none";
         if secretless {
             // One that has no secret yet.
-            let body = json!({ "name": "Public", "audience": "members", "issuer": scene.provider.base, "client_id": "later" });
+            let body = new_provider(&scene.provider, "Public", "members");
             scene.trusted = scene.owner.post("/identity-providers", body).await.expect(201);
         }
         scene.register(method).await;

@@ -11,12 +11,30 @@ use reqwest::{Url, header, redirect};
 use serde_json::{Value, json};
 use tokio::process::Command;
 use usance_app::config::Settings;
-use usance_testkit::{Client, TempDir, TestServer, python};
+use usance_testkit::{Client, TempDir, TestDatabase, TestServer, python};
 
 use crate::program::Running;
 
 /// Where browsers reach the server.
 const PUBLIC_URL: &str = "https://billing.example.com";
+
+/// Of the owner that the scene registers.
+const PASSWORD: &str = "correct horse battery";
+/// As every member who has followed the mail.
+const VERIFIED: &str = "email_verified_at = now()";
+
+/// Changes every member's row, past all rules.
+async fn set_members(database: &TestDatabase, what: &str) {
+    let sql = format!(
+        "WITH changed AS (UPDATE members SET {what} RETURNING id) SELECT count(*)::text FROM changed"
+    );
+    assert_ne!(database.text_as_superuser(&sql).await, "0");
+}
+
+/// What adds a provider.
+fn new_provider(provider: &Provider, name: &str, audience: &str) -> Value {
+    json!({ "name": name, "audience": audience, "issuer": provider.base, "client_id": "later", "password": PASSWORD })
+}
 
 /// A provider that is running, and a client of it without anything of ours.
 struct Provider {
@@ -121,8 +139,8 @@ impl Scene {
         let registered = server.client.register("acme").await;
         let owner = server.client.with_key(registered["tokens"]["access"].as_str().unwrap());
         let client = server.client.with_key(registered["tenant"]["api_key_test_secret"].as_str().unwrap());
-        let mut body =
-            json!({ "name": "Staff", "audience": audience, "issuer": provider.base, "client_id": "later" });
+        set_members(&server.database, VERIFIED).await;
+        let mut body = new_provider(&provider, "Staff", audience);
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let trusted = owner.post("/identity-providers", body).await.expect(201);
         let mut scene = Self { provider, server, owner, client, trusted };
@@ -134,10 +152,16 @@ impl Scene {
     async fn register(&mut self, auth_method: &str) {
         let redirect_uri = format!("{PUBLIC_URL}{}", self.trusted["callback_path"].as_str().unwrap());
         let client = self.provider.register(&redirect_uri, auth_method).await;
-        let mut body = json!({ "client_id": client["client_id"] });
+        let mut body = json!({ "client_id": client["client_id"], "password": PASSWORD });
         if auth_method != "none" {
             body["client_secret"] = client["client_secret"].clone();
         }
+        self.trusted = self.owner.patch(&self.path(), body).await.expect(200);
+    }
+
+    /// Changes the provider as the owner.
+    async fn change(&mut self, field: &str, value: Value) {
+        let body = json!({ field: value, "password": PASSWORD });
         self.trusted = self.owner.patch(&self.path(), body).await.expect(200);
     }
 

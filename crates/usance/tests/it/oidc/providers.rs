@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use usance_testkit::TestServer;
 
-use super::{Scene, browser, calls_loopback};
+use super::{PASSWORD, Scene, browser, calls_loopback, new_provider};
 
 #[tokio::test]
 async fn a_tenant_keeps_a_list_of_providers() {
@@ -19,7 +19,8 @@ async fn a_tenant_keeps_a_list_of_providers() {
         (&scene.trusted["has_client_secret"], &scene.trusted["mode"], &scene.trusted["audience"]),
         (&json!(true), &Value::Null, &json!("members"))
     );
-    let renamed = scene.owner.patch(&scene.path(), json!({ "name": "Ours" })).await.expect(200);
+    let renamed = json!({ "name": "Ours", "password": PASSWORD });
+    let renamed = scene.owner.patch(&scene.path(), renamed).await.expect(200);
     assert_eq!((&renamed["name"], &renamed["has_client_secret"]), (&json!("Ours"), &json!(true)));
     scene.owner.delete(&scene.path()).await.expect(204);
     scene.owner.delete(&scene.path()).await.expect_code(404, "not_found");
@@ -46,7 +47,7 @@ async fn a_tenant_keeps_a_list_of_providers() {
 #[tokio::test]
 async fn a_provider_that_cannot_be_is_refused_field_by_field() {
     let Some(scene) = Scene::of("members", json!({})).await else { return };
-    let good = json!({ "name": "A", "audience": "members", "issuer": scene.provider.base, "client_id": "x" });
+    let good = new_provider(&scene.provider, "A", "members");
     for (field, value, code) in [
         ("name", json!(""), "required"),
         ("client_id", json!("a\u{0}b"), "control_character"),
