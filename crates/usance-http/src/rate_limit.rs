@@ -13,7 +13,7 @@ use axum::{
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use usance_app::{
-    auth::{Credential, api_key},
+    auth::{self, Credential, api_key},
     error::{Code, Refusal},
     rate_limits::{RateLimit, Verdict},
 };
@@ -67,13 +67,20 @@ pub(crate) async fn limit(State(state): State<HttpState>, mut request: Request, 
     response
 }
 
-/// Counts a request whose member is known by now, and sets the headers of its answer; `Err` is the answer of a refusal.
-pub(crate) async fn limit_member(
+/// Counts a request whose member or customer is known by now, and sets the headers of its answer; `Err` is the answer of a
+/// refusal. Another token of a customer is the same customer.
+pub(crate) async fn limit_person(
     state: &HttpState,
     request: &mut Request,
+    caller: &auth::Caller,
 ) -> Result<impl FnOnce(&mut Response) + use<>, Response> {
     let now = state.app.now();
-    let limits = request.extensions_mut().remove::<OfMember>().map(|limits| limits.0).unwrap_or_default();
+    let limits = request.extensions_mut().remove::<OfMember>().map(|limits| limits.0);
+    let mut limits = limits.unwrap_or_default();
+    if let auth::Caller::Customer(customer) = caller {
+        let limit = per(Reset::Hour, "customer", state.app.rate_limits.settings.member_per_hour);
+        limits.extend(limit.map(|limit| (limit, customer.id.to_string())));
+    }
     let verdict = reserve(state, limits, now).await.map_err(|refused| refuse(&refused, now))?;
     Ok(move |response: &mut Response| {
         if let Some(verdict) = verdict {

@@ -14,14 +14,14 @@ use usance_db::{
     tenants::{self, Tenant},
 };
 
-use super::verification::{cx_of_stranger, give_token, record};
+use super::verification::{give_token, record};
 use crate::{
     App, Cx,
     auth::{keyring::sha256, password, tenant_token},
     error::{Error, Faults, Result},
     fields::{check_optional_text, read_email},
     mail::{self, MailKind, ResetRequest},
-    sessions::{Attempt, Origin, note_success},
+    sessions::{Attempt, Origin, cx_of_stranger, note_success},
 };
 
 /// How long a token sets a password.

@@ -18,7 +18,7 @@ use crate::{
     auth::{keyring::sha256, tenant_token},
     error::{Code, Error, Refusal, Result},
     mail::{self, MailKind},
-    sessions::Origin,
+    sessions::{Origin, cx_of_stranger},
 };
 
 /// How long a token verifies.
@@ -107,12 +107,6 @@ pub async fn verify_email(app: &App, token: &SecretString, origin: &Origin) -> R
     members::verify_email(&mut tx, member.id, now).await?;
     record(&cx_of_stranger(app, scope, origin), &mut tx, "member.email_verified", member.id).await?;
     Ok(tx.commit().await?)
-}
-
-/// The context of whoever holds a token: nobody has signed in.
-pub(super) fn cx_of_stranger(app: &App, scope: Scope, origin: &Origin) -> Cx {
-    let now = app.now();
-    Cx { app: app.clone(), scope, caller: None, now, request_id: origin.request_id, address: origin.address }
 }
 
 pub(super) async fn record(cx: &Cx, tx: &mut TenantTx, action: &'static str, member: MemberId) -> Result<()> {

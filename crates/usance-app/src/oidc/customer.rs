@@ -20,7 +20,7 @@ use crate::{
     customer_tokens,
     customers::{self, CreateCustomer},
     error::{Error, Result},
-    sessions::Origin,
+    sessions::{Origin, cx_of_stranger},
 };
 
 /// As much of a name as fits, whatever its letters are.
@@ -46,14 +46,7 @@ pub(super) async fn sign_in(
     claims: &Claims,
     origin: &Origin,
 ) -> Result<SignedInCustomer> {
-    let cx = Cx {
-        app: app.clone(),
-        scope,
-        caller: None,
-        now: app.now(),
-        request_id: origin.request_id,
-        address: origin.address,
-    };
+    let cx = cx_of_stranger(app, scope, origin);
     // Two browsers can come back for the first time at once: the slower one finds what the faster one has done.
     for _ in 0..2 {
         let mut tx = cx.begin().await?;

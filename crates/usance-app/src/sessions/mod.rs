@@ -136,6 +136,7 @@ pub async fn sign_in(app: &App, input: SignIn, origin: Origin) -> Result<SignedI
         (Some(_), Some(code)) => prove(app, &mut tx, &member, code, origin.address, now).await?,
     };
     if member.second_factor_at.is_some() && proof.is_none() {
+        audit::record(&cx_of_stranger(app, scope, &origin), &mut tx, refused_code(member.id)).await?;
         tx.commit().await?;
         return Err(second_factor_invalid());
     }
@@ -154,6 +155,22 @@ pub async fn sign_in(app: &App, input: SignIn, origin: Origin) -> Result<SignedI
     let publishable_key = api_keys::find_publishable(&cx, &mut tx).await?;
     tx.commit().await?;
     Ok(SignedIn { tenant, publishable_key, member, tokens })
+}
+
+/// The context of whoever has not signed in.
+pub(crate) fn cx_of_stranger(app: &App, scope: Scope, origin: &Origin) -> Cx {
+    let now = app.now();
+    Cx { app: app.clone(), scope, caller: None, now, request_id: origin.request_id, address: origin.address }
+}
+
+/// Whoever sends a wrong code knows the password.
+fn refused_code(member: MemberId) -> Audited {
+    Audited {
+        action: "member.second_factor_refused",
+        subject_type: "member",
+        subject_id: member.to_string(),
+        ..Audited::default()
+    }
 }
 
 /// The context of a member who has just signed in.

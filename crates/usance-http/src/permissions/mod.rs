@@ -30,7 +30,7 @@ use crate::{
     HttpState,
     error::{ApiError, ApiResult, no_such_method},
     extract::{credential, request_id},
-    rate_limit::{client_address, limit_member},
+    rate_limit::{client_address, limit_person},
 };
 
 /// How long a body may take to arrive until its sender is looked up again.
@@ -139,7 +139,7 @@ async fn enter(
 ) -> std::result::Result<Response, Response> {
     let presented = present(state, request.headers(), request.extensions());
     let (identity, cx) = identify(state, presented).await.map_err(ApiError::into_response)?;
-    let set_headers = limit_member(state, &mut request).await?;
+    let set_headers = limit_person(state, &mut request, &identity.caller).await?;
     let (mut parts, body) = request.into_parts();
     let admitted = match grant.check(&identity) {
         Ok(()) => own::require(&cx, &mut parts, state).await,

@@ -267,6 +267,26 @@ async fn a_key_reads_nothing_by_a_token_that_it_may_not_read_itself() {
 }
 
 #[tokio::test]
+async fn a_customer_asks_as_often_as_a_member_however_many_tokens_it_has() {
+    let server = TestServer::start_with(|settings| settings.rate_limits.member_per_hour = 3).await;
+    let client = server.client.tenant("acme").await;
+    for name in ["ada", "bob"] {
+        let customer = json!({ "external_id": name, "name": name, "currency": "USD" });
+        client.post("/customers", customer).await.expect(201);
+    }
+    for _ in 0..3 {
+        token(&client, "ada").await.get("/customers/ada").await.expect(200);
+    }
+
+    let refused = token(&client, "ada").await.get("/customers/ada").await;
+
+    assert!(refused.header("retry-after").is_some());
+    refused.expect_code(429, "rate_limit_exceeded");
+    token(&client, "bob").await.get("/customers/bob").await.expect(200);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_customer_makes_no_wallet_by_looking() {
     let server = TestServer::start().await;
     let client = server.client.tenant("acme").await;

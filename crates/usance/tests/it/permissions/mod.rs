@@ -4,11 +4,14 @@ use std::{collections::BTreeSet, fmt::Write as _};
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use usance_http::permissions::routes;
+use usance_core::access::Area;
+use usance_http::permissions::{Access, routes};
 use usance_testkit::{Client, TestServer};
 
 /// What the server was seen to do, row by row.
 const MATRIX: &str = include_str!("matrix.txt");
+/// Which scope of a secret key each route asks for; a route that is not listed lets no such key in, or everybody.
+const SCOPES: &str = include_str!("scopes.txt");
 /// Pages, and the route of benchmarks: they are not in the `OpenAPI` document.
 const UNDOCUMENTED: [&str; 4] = ["/", "/api/v1/constant", "/invoices/{token}", "/invoices/{token}/pdf"];
 
@@ -92,6 +95,41 @@ async fn every_route_lets_in_whom_the_table_says_and_nobody_else() {
     let (seen_rows, expected) = (rows(&seen), rows(MATRIX));
     let differences: Vec<_> = seen_rows.symmetric_difference(&expected).collect();
     assert!(differences.is_empty(), "{differences:#?}\n{seen}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_with_one_scope_is_let_in_where_the_table_names_it_and_nowhere_else() {
+    let server = TestServer::start().await;
+    let registered = server.client.register("acme").await;
+    let owner = server.client.with_key(registered["tokens"]["access"].as_str().unwrap());
+    let all = server.client.with_key(registered["tenant"]["api_key_test_secret"].as_str().unwrap());
+    let listed: Vec<(&str, &str)> = SCOPES.lines().map(|row| row.split_once(' ').unwrap()).collect();
+
+    for area in Area::ALL {
+        for (right, implied) in [("read", &["read"][..]), ("write", &["read", "write"])] {
+            let scope = format!("{}:{right}", area.as_str());
+            let key = json!({ "name": scope, "scopes": [scope] });
+            let key = owner.post("/api-keys", key).await.expect(201)["key"].as_str().unwrap().to_owned();
+            let client = server.client.with_key(&key);
+            let words: Vec<String> =
+                implied.iter().map(|right| format!("{}:{right}", area.as_str())).collect();
+            for route in routes().iter().filter(|route| matches!(route.access, Access::Granted(_))) {
+                let (method, path) = (route.method, route.path);
+                if path == "/api/v1/constant" {
+                    continue;
+                }
+                let asked = listed.iter().find(|(_, named)| *named == format!("{method} {path}"));
+                let expected =
+                    asked.is_some_and(|(word, _)| *word == "any" || words.iter().any(|it| it == word));
+                assert_eq!(is_let_in(&client, method, path).await, expected, "{scope}: {method} {path}");
+            }
+        }
+    }
+    for (_, route) in listed {
+        let (method, path) = route.split_once(' ').unwrap();
+        assert!(is_let_in(&all, method, path).await, "a key with all scopes: {route}");
+    }
     server.stop().await;
 }
 

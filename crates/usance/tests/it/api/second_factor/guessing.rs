@@ -18,7 +18,11 @@ async fn ten_codes_are_tried_in_a_quarter_of_an_hour() {
         scene.login_from(&stranger, PASSWORD, Some(&wrong)).await.expect_code(401, "second_factor_invalid");
     }
 
-    // then: not even the right one is looked at, and the attempt uses nothing up
+    // then: the log tells that somebody knows the password
+    let told = scene.owner.get("/audit?action=member.second_factor_refused").await.expect(200);
+    assert_eq!(told["data"].as_array().unwrap().len(), 10);
+    assert_eq!(told["data"][0]["address"], "198.51.100.9");
+    // And not even the right one is looked at, and the attempt uses nothing up
     let right = scene.code(&secret, 0).await;
     let refused = scene.login_from("198.51.100.99", PASSWORD, Some(&right)).await;
     assert_eq!(refused.header("retry-after"), Some("901"));
