@@ -1,5 +1,6 @@
 //! The use cases of Usance: load, ask the core, store, announce, in one transaction each.
 
+mod answers;
 pub mod api_keys;
 pub mod audit;
 pub mod auth;

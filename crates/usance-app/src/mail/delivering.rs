@@ -31,7 +31,7 @@ use crate::{
 
 /// Mails under way in one process.
 const UNDER_WAY_MAX: usize = 16;
-/// A tenant with many mails must not make the others wait.
+/// Mails of one tenant that one round takes up.
 const CLAIMED_OF_TENANT: usize = 4;
 /// Tenants that one round looks at.
 const TENANTS_PER_ROUND: i64 = 64;

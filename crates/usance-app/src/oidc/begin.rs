@@ -9,7 +9,7 @@ use usance_db::{
 };
 
 use super::{
-    STATE_PREFIX, cookie_name, find, open_secret,
+    STATE_PREFIX, cookie_name, find,
     party::{Registration, Request, discover_soon},
     redirect_uri,
 };
@@ -41,15 +41,10 @@ pub struct Begun {
 pub async fn begin(app: &App, provider: &str) -> Result<Begun> {
     let id: IdentityProviderId = provider.parse().map_err(|_| Error::not_found("identity provider"))?;
     let (scope, provider) = find(app, id).await?;
-    let redirect_uri = redirect_uri(app, id)?;
+    // A server that does not know its own address calls nobody.
+    redirect_uri(app, id)?;
     let metadata = discover_soon(app, &provider.issuer).await?;
-    let client_secret = open_secret(app, scope, &provider)?;
-    let registration = Registration {
-        metadata: &metadata,
-        client_id: &provider.client_id,
-        client_secret: client_secret.as_ref(),
-        redirect_uri,
-    };
+    let registration = Registration::new(app, scope, &provider, metadata)?;
     let random = app.random.as_ref();
     let request = Request {
         state: tenant_token::generate(random, STATE_PREFIX, scope.tenant),

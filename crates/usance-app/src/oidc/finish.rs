@@ -13,9 +13,8 @@ use super::{
     begin::verifier_place,
     cookie_name,
     customer::{self, SignedInCustomer},
-    denied, find, member, open_secret,
+    denied, find, member,
     party::{Exchange, Registration, discover},
-    redirect_uri,
 };
 use crate::{
     App,
@@ -105,13 +104,7 @@ async fn ask(
     exchange: Exchange,
 ) -> Result<(Claims, Option<String>)> {
     let metadata = discover(app, &provider.issuer).await?;
-    let client_secret = open_secret(app, scope, provider)?;
-    let registration = Registration {
-        metadata: &metadata,
-        client_id: &provider.client_id,
-        client_secret: client_secret.as_ref(),
-        redirect_uri: redirect_uri(app, provider.id)?,
-    };
+    let registration = Registration::new(app, scope, provider, metadata)?;
     registration.exchange(app, exchange, app.now()).await
 }
 

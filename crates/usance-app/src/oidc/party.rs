@@ -21,10 +21,12 @@ use openidconnect::{
 use reqwest::header;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
+use usance_db::identity_providers::IdentityProvider;
 
-use super::Claims;
+use super::{Claims, open_secret, redirect_uri};
 use crate::{
     App,
+    answers::read_at_most,
     auth::keyring::sha256,
     error::{Code, Error, Result, chain},
     guard::{GuardedClient, UrlFault},
@@ -118,18 +120,12 @@ impl Http<'_> {
         // As in live mode: nobody signs in over a connection that others can read.
         let request = self.0.request(parts.method, &parts.uri.to_string(), true)?;
         let request = request.headers(parts.headers).header(header::USER_AGENT, USER_AGENT).body(body);
-        let mut answer = request.send().await?;
+        let answer = request.send().await?;
         let mut response = openidconnect::http::Response::builder().status(answer.status());
         for (name, value) in answer.headers() {
             response = response.header(name, value);
         }
-        let mut bytes = Vec::new();
-        while let Some(chunk) = answer.chunk().await? {
-            if bytes.len() + chunk.len() > RESPONSE_BYTES_MAX {
-                return Err(CallError::TooLong);
-            }
-            bytes.extend_from_slice(&chunk);
-        }
+        let bytes = read_at_most(answer, RESPONSE_BYTES_MAX).await?.ok_or(CallError::TooLong)?;
         Ok(response.body(bytes)?)
     }
 }
@@ -163,11 +159,11 @@ pub(super) async fn discover_soon(app: &App, issuer: &str) -> Result<Arc<Provide
 }
 
 /// What a relying party is to its issuer.
-pub(super) struct Registration<'a> {
-    pub(super) metadata: &'a ProviderMetadataWithLogout,
-    pub(super) client_id: &'a str,
-    pub(super) client_secret: Option<&'a SecretString>,
-    pub(super) redirect_uri: String,
+pub(super) struct Registration {
+    metadata: Arc<ProviderMetadataWithLogout>,
+    client_id: ClientId,
+    client_secret: Option<SecretString>,
+    redirect_uri: String,
 }
 
 /// What a browser carries to the issuer.
@@ -184,16 +180,29 @@ pub(super) struct Exchange {
     pub(super) verifier: SecretString,
 }
 
-impl Registration<'_> {
+impl Registration {
+    /// At a provider of a tenant, as it describes itself.
+    pub(super) fn new(
+        app: &App,
+        scope: usance_db::Scope,
+        provider: &IdentityProvider,
+        metadata: Arc<ProviderMetadataWithLogout>,
+    ) -> Result<Self> {
+        Ok(Self {
+            metadata,
+            client_id: ClientId::new(provider.client_id.clone()),
+            client_secret: open_secret(app, scope, provider)?,
+            redirect_uri: redirect_uri(app, provider.id)?,
+        })
+    }
+
     fn party(&self) -> Result<Party> {
-        let secret = self.client_secret.map(|secret| ClientSecret::new(secret.expose_secret().to_owned()));
+        let secret = self.client_secret.as_ref();
+        let secret = secret.map(|secret| ClientSecret::new(secret.expose_secret().to_owned()));
         let redirect_uri = RedirectUrl::new(self.redirect_uri.clone())
             .map_err(|_| Error::Internal("the public address of this server cannot be read"))?;
-        let party = CoreClient::from_provider_metadata(
-            self.metadata.clone(),
-            ClientId::new(self.client_id.to_owned()),
-            secret,
-        );
+        let party =
+            CoreClient::from_provider_metadata((*self.metadata).clone(), self.client_id.clone(), secret);
         Ok(party.set_redirect_uri(redirect_uri).set_auth_type(self.auth_type()))
     }
 
@@ -276,7 +285,7 @@ impl Registration<'_> {
         let back = PostLogoutRedirectUrl::new(app.public_url.clone()?).ok()?;
         let request = LogoutRequest::from(endpoint)
             .set_id_token_hint(id_token)
-            .set_client_id(ClientId::new(self.client_id.to_owned()))
+            .set_client_id(self.client_id.clone())
             .set_post_logout_redirect_uri(back);
         Some(request.http_get_url().into())
     }

@@ -16,9 +16,8 @@ use crate::{
     auth::role_of,
     error::{Code, Error, Faults, Result},
     fields::{check_text, read_currency},
-    members::{ProvedPassword, active_role},
+    members::{ProvedPassword, own_role, require_rank},
     second_factor::demand,
-    sessions::signed_in,
 };
 
 const PROVIDERS_MAX: usize = 20;
@@ -135,9 +134,7 @@ async fn begin_as_owner(cx: &Cx, proved: &ProvedPassword, code: Option<&SecretSt
     let mut tx = cx.begin().await?;
     tenants::lock(&mut tx).await?;
     let member = proved.lock(cx, &mut tx).await?;
-    if role_of(&member.role)? != Role::Owner {
-        return Err(Error::refused(Code::Forbidden, "this needs the role owner"));
-    }
+    require_rank(role_of(&member.role)?, Role::Owner)?;
     if member.second_factor_at.is_none() {
         return Ok(tx);
     }
@@ -200,9 +197,7 @@ pub async fn change(cx: &Cx, id: &str, input: ChangeProvider) -> Result<Identity
 pub async fn remove(cx: &Cx, tx: &mut TenantTx, id: &str) -> Result<()> {
     let id: IdentityProviderId = id.parse().map_err(|_| Error::not_found("identity provider"))?;
     tenants::lock(tx).await?;
-    if active_role(tx, signed_in(cx)?.id).await? != Some(Role::Owner) {
-        return Err(Error::refused(Code::Forbidden, "this needs the role owner"));
-    }
+    require_rank(own_role(cx, tx).await?, Role::Owner)?;
     let provider = in_use(tx, id).await?;
     identity_providers::delete(tx, id, cx.now).await?;
     sessions::revoke_of_provider(tx, id, cx.now).await?;

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use url::form_urlencoded;
 
 use super::error::StripeError;
+use crate::answers::read_at_most;
 
 /// The version of the API whose shapes are read here. It is sent with every request, so that Stripe's own upgrades change
 /// nothing.
@@ -96,7 +97,9 @@ impl StripeClient {
         let response = request.send().await.map_err(|_| StripeError::unreachable())?;
         let status = response.status();
         let request_id = request_id(&response);
-        let Some(body) = read(response).await? else {
+        let body =
+            read_at_most(response, RESPONSE_BYTES_MAX).await.map_err(|_| StripeError::unreachable())?;
+        let Some(body) = body else {
             return Err(StripeError::unreadable(status, request_id));
         };
         if !status.is_success() {
@@ -110,16 +113,4 @@ fn request_id(response: &Response) -> Option<String> {
     let id = response.headers().get("request-id")?.to_str().ok()?;
     let is_id = id.starts_with("req_") && id.len() <= 64;
     is_id.then(|| id.to_owned())
-}
-
-/// Reads an answer; none if it is longer than any answer of Stripe.
-async fn read(mut response: Response) -> Result<Option<Vec<u8>>, StripeError> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|_| StripeError::unreachable())? {
-        if bytes.len() + chunk.len() > RESPONSE_BYTES_MAX {
-            return Ok(None);
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(Some(bytes))
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 use usance_testkit::{Client, TempDir, TestDatabase, TestServer};
 
 use super::{
-    DUMP, all_ended, ask_reset, number, reset,
+    all_ended, ask_reset, number, reset,
     sink::{Sink, header},
     text, token, until,
 };
@@ -34,7 +34,7 @@ async fn no_token_is_in_the_log_or_in_a_row_while_its_mail_waits_or_afterwards()
     ask_reset(&client, "acme@example.com").await;
     until(&client, &database, "SELECT count(*) FROM mails WHERE attempts = 1 AND leased_until IS NULL", 3)
         .await;
-    let waiting = database.text_as_superuser(DUMP).await;
+    let waiting = database.dump().await;
     sink.feel("");
     // The wall clock of this server cannot be moved: what waits becomes due by hand.
     let mut superuser = database.connect_as_superuser().await;
@@ -51,7 +51,7 @@ async fn no_token_is_in_the_log_or_in_a_row_while_its_mail_waits_or_afterwards()
 
     // then
     let log = server.process.log();
-    let stored = database.text_as_superuser(DUMP).await;
+    let stored = database.dump().await;
     assert!(log.contains("A mail was not sent") && stored.contains("member.password_reset"));
     for token in &tokens {
         // Its random part alone would do.

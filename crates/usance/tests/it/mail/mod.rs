@@ -21,9 +21,6 @@ use crate::program::DEADLINE;
 
 const PASSWORD: &str = "correct horse battery";
 const NEW_PASSWORD: &str = "gravel tulip nine bone";
-/// Everything that is stored, as one text.
-const DUMP: &str = "SELECT string_agg(query_to_xml(format('SELECT * FROM %I', relname), true, false, '')::text, '')
-    FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition";
 
 fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{pointer} in {value}"))

@@ -7,10 +7,6 @@ use usance_testkit::{Client, TempDir, TestDatabase, python};
 use super::{CONFIRM, PASSWORD, RECOVERY_CODES, SKIPPED, TOTP, run, text, words};
 use crate::program::Instance;
 
-/// Everything that is stored, as one text.
-const DUMP: &str = "SELECT string_agg(query_to_xml(format('SELECT * FROM %I', relname), true, false, '')::text, '')
-    FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition";
-
 /// The same request with an `Idempotency-Key`, which must keep nothing.
 async fn post(client: &Client, path: &str, body: Value) -> Value {
     let request = client.request(Method::POST, path).header("idempotency-key", format!("key of {path}"));
@@ -47,7 +43,7 @@ print(pyotp.TOTP(sys.argv[1]).at(int(time.time()) + int(sys.argv[2])))";
 
     // then
     let log = server.process.log();
-    let stored = database.text_as_superuser(DUMP).await;
+    let stored = database.dump().await;
     assert!(stored.contains("recovery_code_used") && log.contains("/auth/tenants/totp"), "{log}");
     let kept = database.text_as_superuser("SELECT count(*)::text FROM idempotency_keys").await;
     assert_eq!(kept, "0");
