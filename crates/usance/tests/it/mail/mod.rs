@@ -54,7 +54,7 @@ fn files(dir: &Path, to: &str, about: &str) -> Vec<String> {
     mails.filter(|mail| mail.contains(&to) && mail.contains(&about)).collect()
 }
 
-/// Waits until there are so many of them.
+/// Waits until there are so many of them, and no mail is on its way.
 async fn mails(server: &TestServer, to: &str, about: &str, count: usize) -> Vec<String> {
     let arriving = async {
         loop {
@@ -68,6 +68,7 @@ async fn mails(server: &TestServer, to: &str, about: &str, count: usize) -> Vec<
     let found = timeout(DEADLINE, arriving).await;
     let found = found.unwrap_or_else(|_| panic!("{count} mails {about:?} to {to} do not arrive"));
     assert_eq!(found.len(), count, "{found:#?}");
+    all_ended(&server.client, &server.database).await;
     found
 }
 

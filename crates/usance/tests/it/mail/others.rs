@@ -75,6 +75,8 @@ async fn owners_and_admins_learn_of_a_failing_endpoint_once_a_day_and_kind() {
         "SELECT CASE WHEN count(leased_until) = 0 THEN min(attempts) ELSE 0 END FROM webhook_deliveries";
     for attempt in 1..=10 {
         until(&server.client, &server.database, attempts, i64::try_from(attempt).unwrap()).await;
+        // A mail whose lease the clock leaps over would be tried again later.
+        all_ended(&server.client, &server.database).await;
         let hours = [3, 3, 3, 3, 6, 12, 17, 24, 29, 48][attempt - 1];
         clock.advance(SignedDuration::from_hours(hours));
     }
