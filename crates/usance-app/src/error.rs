@@ -138,6 +138,7 @@ pub enum Code {
     StripeAccountInUse,
     StripeError,
     StripeNotConfigured,
+    SignatureInvalid,
     SignInDenied,
     SignInStateInvalid,
     SignInNotConfigured,
@@ -149,7 +150,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 81] = [
+    pub const ALL: [Self; 82] = [
         Self::NotFound,
         Self::Unauthorized,
         Self::InvalidCredentials,
@@ -224,6 +225,7 @@ impl Code {
         Self::StripeAccountInUse,
         Self::StripeError,
         Self::StripeNotConfigured,
+        Self::SignatureInvalid,
         Self::SignInDenied,
         Self::SignInStateInvalid,
         Self::SignInNotConfigured,
@@ -311,6 +313,7 @@ impl Code {
             Self::StripeAccountInUse => "stripe_account_in_use",
             Self::StripeError => "stripe_error",
             Self::StripeNotConfigured => "stripe_not_configured",
+            Self::SignatureInvalid => "signature_invalid",
             Self::SignInDenied => "sign_in_denied",
             Self::SignInStateInvalid => "sign_in_state_invalid",
             Self::SignInNotConfigured => "sign_in_not_configured",

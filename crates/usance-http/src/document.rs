@@ -78,13 +78,14 @@ const QUERY_WORDS: [(&str, &[&str]); 3] = [
 
 /// Routes whose POST and PATCH requests are identified by the ids in them, that may be repeated, or of which nothing may be kept because they
 /// carry secrets.
-const TAKE_NO_KEY: [&str; 26] = [
+const TAKE_NO_KEY: [&str; 27] = [
     "/api/v1/events",
     "/api/v1/auth/customers/logout",
     "/api/v1/customers/{customer}/tokens",
     "/api/v1/api-keys",
     "/api/v1/identity-providers",
     "/api/v1/identity-providers/{id}",
+    "/api/v1/inbound/stripe/connect",
     "/api/v1/members/invitations",
     "/api/v1/auth/tenants/invitations/accept",
     "/api/v1/auth/tenants/register",

@@ -70,7 +70,8 @@ fn status(code: Code) -> StatusCode {
         | Code::StripeAlreadyConnected
         | Code::StripeNotConnected
         | Code::StripeConnectDenied
-        | Code::StripeConnectExpired => StatusCode::BAD_REQUEST,
+        | Code::StripeConnectExpired
+        | Code::SignatureInvalid => StatusCode::BAD_REQUEST,
         Code::Unauthorized
         | Code::InvalidCredentials
         | Code::TokenNotValid

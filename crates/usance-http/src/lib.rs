@@ -210,6 +210,7 @@ fn stripe_connect() -> OpenApiRouter<HttpState> {
             api::tenants::stripe::disconnect_stripe,
             api::tenants::stripe::post_disconnect_stripe
         ))
+        .routes(routes!(api::inbound::take_connect_notice))
 }
 
 /// What is said about events afterwards.

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
+use aws_lc_rs::hmac;
 use axum::{
     Form, Json, Router,
     extract::{Path, Query, State},
@@ -13,9 +14,11 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use jiff::Timestamp;
 use reqwest::Url;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::AbortHandle};
+use usance_core::hexadecimal;
 
 type Fields = HashMap<String, String>;
 
@@ -87,6 +90,8 @@ impl StripePeer {
     pub const SECRET_KEY: &str = "sk_test_peer0hush0hush0hush";
     /// The platform that it knows.
     pub const CLIENT_ID: &str = "ca_peer";
+    /// What it signs its notices of connected accounts with.
+    pub const CONNECT_WEBHOOK_SECRET: &str = "whsec_peer0hush0hush";
 
     /// Starts a double on 127.0.0.1 with one account that consents: `acct_1`.
     #[expect(clippy::disallowed_methods, reason = "the double ends when it is dropped")]
@@ -161,6 +166,29 @@ impl StripePeer {
         let text = response.text().await.unwrap();
         assert_eq!(status.as_u16(), 302, "{text}");
         location.unwrap().to_str().unwrap().to_owned()
+    }
+
+    /// The header with which Stripe sends these bytes.
+    pub fn signature(secret: &str, at: Timestamp, body: &str) -> String {
+        let seconds = at.as_second();
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+        let signed = hmac::sign(&key, format!("{seconds}.{body}").as_bytes());
+        format!("t={seconds},v1={}", hexadecimal(signed.as_ref()))
+    }
+
+    /// A notice in Stripe's shape. A disconnected account is named beside the object, which is the platform.
+    pub fn notice(kind: &str, account: &str) -> String {
+        let object = if kind == "account.application.deauthorized" {
+            json!({ "id": Self::CLIENT_ID, "name": "Usance", "object": "application" })
+        } else {
+            json!({ "id": account, "object": "account" })
+        };
+        let event = json!({
+            "id": "evt_1", "object": "event", "account": account, "api_version": "2026-08-26.dahlia", "created": 1_795_000_000,
+            "data": { "object": object }, "livemode": false, "pending_webhooks": 1,
+            "request": { "id": null, "idempotency_key": null }, "type": kind,
+        });
+        event.to_string()
     }
 
     fn world(&self) -> MutexGuard<'_, World> {

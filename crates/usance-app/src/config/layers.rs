@@ -15,7 +15,7 @@ use super::{Sources, error::SettingsError};
 pub const DEFAULTS: &str = include_str!("default.toml");
 
 /// Every key of a settings file.
-pub(super) const KEYS: [&str; 42] = [
+pub(super) const KEYS: [&str; 44] = [
     "listen",
     "data_dir",
     "database_url",
@@ -56,6 +56,8 @@ pub(super) const KEYS: [&str; 42] = [
     "stripe_secret_key_file",
     "stripe_connect_client_id",
     "stripe_connect_style",
+    "stripe_connect_webhook_secret",
+    "stripe_connect_webhook_secret_file",
     "stripe_api_base",
     "stripe_connect_base",
 ];
@@ -152,8 +154,13 @@ impl Layers {
 }
 
 /// Keys whose variables have the names by which other programs know them, and the twins of those that are secret.
-const OF_OTHER_PROGRAMS: [&str; 4] =
-    ["database_url", "redis_url", "stripe_secret_key", "stripe_connect_client_id"];
+const OF_OTHER_PROGRAMS: [&str; 5] = [
+    "database_url",
+    "redis_url",
+    "stripe_secret_key",
+    "stripe_connect_client_id",
+    "stripe_connect_webhook_secret",
+];
 
 /// The environment variable of a key.
 pub(super) fn variable(key: &str) -> String {

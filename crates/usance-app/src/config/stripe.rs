@@ -23,6 +23,11 @@ pub(super) fn read(layers: &Layers) -> Result<StripeSettings, SettingsError> {
             "express, standard or account_links",
             ConnectStyle::parse,
         )?,
+        connect_webhook_secret: layers.secret(
+            "stripe_connect_webhook_secret",
+            "a secret that begins with whsec_",
+            |secret| secret.expose_secret().strip_prefix("whsec_").is_some_and(|rest| !rest.is_empty()),
+        )?,
         api_base: base("stripe_api_base")?,
         connect_base: base("stripe_connect_base")?,
     })

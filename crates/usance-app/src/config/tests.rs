@@ -79,6 +79,7 @@ fn without_any_source_the_defaults_apply() {
     assert_eq!(settings.session_lifetime, SignedDuration::from_hours(7 * 24));
     assert_eq!(settings.mail.from.to_string(), "Usance <usance@localhost>");
     assert!(settings.mail.smtp.is_none() && settings.mail.dir.is_none());
+    assert!(settings.stripe.connect_webhook_secret.is_none());
     assert!(settings.stripe.secret_key.is_none() && settings.stripe.connect_client_id.is_none());
     assert_eq!(settings.stripe.connect_style, ConnectStyle::Express);
     assert_eq!(settings.stripe.api_base, "https://api.stripe.com");
@@ -279,9 +280,11 @@ fn the_public_address_is_one_of_the_web_and_loses_its_slash() {
 fn stripe_is_configured_by_the_variables_that_other_programs_know() {
     // given
     let file = Scratch::new("stripe", "sk_test_hunter2\n");
+    let signing = Scratch::new("stripe-signing", "whsec_hunter2\n");
     let variables = [
         ("STRIPE_SECRET_KEY_FILE", file.text()),
         ("STRIPE_CONNECT_CLIENT_ID", "ca_1"),
+        ("STRIPE_CONNECT_WEBHOOK_SECRET_FILE", signing.text()),
         ("USANCE_STRIPE_CONNECT_STYLE", "account_links"),
         ("USANCE_STRIPE_API_BASE", "http://127.0.0.1:12111/"),
         ("USANCE_STRIPE_CONNECT_BASE", "http://localhost:12111"),
@@ -293,6 +296,15 @@ fn stripe_is_configured_by_the_variables_that_other_programs_know() {
     // then
     assert_eq!(settings.stripe.secret_key.as_ref().unwrap().expose_secret(), "sk_test_hunter2");
     assert_eq!(settings.stripe.connect_client_id.as_deref(), Some("ca_1"));
+    let signing = settings.stripe.connect_webhook_secret.as_ref();
+    assert_eq!(signing.unwrap().expose_secret(), "whsec_hunter2");
+    for refused in ["hunter2", "whsec_"] {
+        let refusal = refusal(&[], None, &[("STRIPE_CONNECT_WEBHOOK_SECRET", refused)]);
+        assert!(
+            refusal.starts_with("STRIPE_CONNECT_WEBHOOK_SECRET") && !refusal.contains("hunter2"),
+            "{refusal}"
+        );
+    }
     assert_eq!(settings.stripe.connect_style, ConnectStyle::AccountLinks);
     assert_eq!(settings.stripe.api_base, "http://127.0.0.1:12111");
     assert!(!format!("{settings:?}").contains("hunter2"));

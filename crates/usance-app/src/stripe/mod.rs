@@ -5,7 +5,9 @@ mod client;
 mod connect;
 mod error;
 
+use jiff::Timestamp;
 use secrecy::SecretString;
+use usance_core::webhook::verify_stripe_signature;
 
 pub use account::{Account, Requirements};
 pub use client::StripeClient;
@@ -51,6 +53,8 @@ pub struct StripeSettings {
     pub connect_client_id: Option<String>,
     /// How tenants connect, `express` by default.
     pub connect_style: ConnectStyle,
+    /// What Stripe signs its notices of connected accounts with, `whsec_…`.
+    pub connect_webhook_secret: Option<SecretString>,
     /// Where the API is, without a slash at its end; `https://api.stripe.com` by default.
     pub api_base: String,
     /// Where OAuth is, without a slash at its end; `https://connect.stripe.com` by default.
@@ -62,6 +66,7 @@ pub struct StripeSettings {
 pub struct Stripe {
     client: Option<StripeClient>,
     connect_client_id: Option<String>,
+    connect_webhook_secret: Option<SecretString>,
     /// How tenants connect.
     pub connect_style: ConnectStyle,
 }
@@ -69,10 +74,11 @@ pub struct Stripe {
 impl Stripe {
     /// Prepares the way; connections are made when they are needed.
     pub fn new(settings: StripeSettings) -> std::result::Result<Self, reqwest::Error> {
-        let StripeSettings { secret_key, connect_client_id, connect_style, api_base, connect_base } =
+        let StripeSettings { secret_key, connect_client_id, connect_style, connect_webhook_secret, .. } =
             settings;
-        let client = secret_key.map(|key| StripeClient::new(key, api_base, connect_base)).transpose()?;
-        Ok(Self { client, connect_client_id, connect_style })
+        let client = |key| StripeClient::new(key, settings.api_base, settings.connect_base);
+        let client = secret_key.map(client).transpose()?;
+        Ok(Self { client, connect_client_id, connect_webhook_secret, connect_style })
     }
 
     /// The client, or a refusal that names the setting.
@@ -83,6 +89,14 @@ impl Stripe {
     /// The operator's platform in Connect, or a refusal that names the setting.
     pub fn connect_client_id(&self) -> Result<&str> {
         self.connect_client_id.as_deref().ok_or_else(|| not_configured("STRIPE_CONNECT_CLIENT_ID"))
+    }
+
+    /// Refuses a notice of a connected account that Stripe did not sign, or not now.
+    pub fn verify_connect_notice(&self, signature: &str, body: &[u8], now: Timestamp) -> Result<()> {
+        let secret = self.connect_webhook_secret.as_ref();
+        let secret = secret.ok_or_else(|| not_configured("STRIPE_CONNECT_WEBHOOK_SECRET"))?;
+        verify_stripe_signature(signature, body, secret, now)
+            .map_err(|fault| Error::refused(Code::SignatureInvalid, format!("Stripe-Signature: {fault}")))
     }
 }
 

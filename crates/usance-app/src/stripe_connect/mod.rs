@@ -14,7 +14,7 @@ pub use begin::{Begun, begin};
 pub use connection::status;
 pub use disconnect::disconnect;
 pub use finish::{Connected, Return, finish};
-pub use notices::note_changed;
+pub use notices::take_notice;
 
 use usance_db::{
     TenantTx,

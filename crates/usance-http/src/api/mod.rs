@@ -18,6 +18,7 @@ pub(crate) mod explanations;
 pub(crate) mod features;
 pub(crate) mod holds;
 pub(crate) mod identity_providers;
+pub(crate) mod inbound;
 pub(crate) mod invoice_documents;
 pub(crate) mod invoices;
 pub(crate) mod members;

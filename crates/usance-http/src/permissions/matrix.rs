@@ -197,6 +197,7 @@ pub(super) const ROUTES: &[Route] = &[
     route("POST", "/api/v1/identity-providers", member(Owner)),
     route("PATCH", "/api/v1/identity-providers/{id}", member(Owner)),
     route("DELETE", "/api/v1/identity-providers/{id}", member(Owner)),
+    route("POST", "/api/v1/inbound/stripe/connect", OPEN),
     route("GET", "/api/v1/invoices", own(Invoices)),
     route("POST", "/api/v1/invoices", write(Admin, Invoices)),
     route("POST", "/api/v1/invoices/preview", read(Invoices)),

@@ -3,6 +3,7 @@
 mod account_links;
 mod connecting;
 mod disconnecting;
+mod notices;
 mod secrets;
 mod states;
 mod status;
@@ -29,6 +30,7 @@ fn speaks_with(peer: &StripePeer, style: ConnectStyle) -> impl FnOnce(&mut Setti
         settings.stripe.secret_key = Some(SecretString::from(StripePeer::SECRET_KEY));
         settings.stripe.connect_client_id = Some(StripePeer::CLIENT_ID.to_owned());
         settings.stripe.connect_style = style;
+        settings.stripe.connect_webhook_secret = Some(SecretString::from(StripePeer::CONNECT_WEBHOOK_SECRET));
         settings.stripe.api_base.clone_from(&base);
         settings.stripe.connect_base = base;
     }

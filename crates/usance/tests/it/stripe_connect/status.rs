@@ -1,7 +1,6 @@
 //! What Stripe says of the connected account.
 
 use serde_json::{Value, json};
-use usance_app::stripe_connect::note_changed;
 use usance_testkit::StripeVice;
 
 use super::{STATUS, Scene, text};
@@ -89,45 +88,5 @@ async fn a_fault_of_stripe_ends_no_connection() {
         scene.owner.get(STATUS).await.expect_code(500, "stripe_error");
     }
     assert_eq!(scene.stored(&scene.owner).await, ("connected".to_owned(), json!("acct_1")));
-    scene.server.stop().await;
-}
-
-#[tokio::test]
-async fn notices_of_stripe_find_the_tenant_by_its_account() {
-    // given
-    let scene = Scene::new().await;
-    scene.connect(&scene.owner).await.expect(200);
-    let app = scene.server.app();
-    scene.peer.change("acct_1", |account| {
-        account.charges_enabled = true;
-        account.payouts_enabled = true;
-    });
-
-    // when
-    let updated = note_changed(app, "acct_1").await.unwrap();
-    let unknown = note_changed(app, "acct_2").await.unwrap();
-
-    // then
-    assert_eq!((updated, unknown), (true, false));
-    assert_eq!(scene.stored(&scene.owner).await, ("active".to_owned(), json!("acct_1")));
-
-    // when
-    scene.peer.change("acct_1", |account| account.is_connected = false);
-    let first = note_changed(app, "acct_1").await.unwrap();
-    let second = note_changed(app, "acct_1").await.unwrap();
-
-    // then
-    assert_eq!((first, second), (false, false));
-    assert_eq!(scene.stored(&scene.owner).await, ("disconnected".to_owned(), Value::Null));
-    let entries = scene.audited().await;
-    assert_eq!(entries.len(), 4);
-    assert_eq!(
-        (text(&entries[2], "/action"), &entries[2]["actor"]["type"]),
-        ("stripe.status_changed", &json!("system"))
-    );
-    assert_eq!(
-        (text(&entries[3], "/reason"), &entries[3]["actor"]["type"]),
-        ("deauthorized at Stripe", &json!("system"))
-    );
     scene.server.stop().await;
 }
