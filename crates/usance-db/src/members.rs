@@ -225,6 +225,22 @@ pub async fn verify_email(tx: &mut TenantTx, id: MemberId, now: Timestamp) -> Re
     Ok(())
 }
 
+/// Whether an owner of the tenant is known to read what is sent to its address.
+pub async fn has_verified_owner(tx: &mut TenantTx) -> Result<bool, DbError> {
+    let (tenant, _) = tx.keys();
+    let row = sqlx::query!(
+        r#"-- members::has_verified_owner
+        SELECT EXISTS (
+            SELECT FROM members
+            WHERE tenant_id = $1 AND role = 'owner' AND is_active AND email_verified_at IS NOT NULL
+        ) AS "is_verified!""#,
+        tenant,
+    )
+    .fetch_one(tx.connection())
+    .await?;
+    Ok(row.is_verified)
+}
+
 /// Sets a member's password, or the same password hashed anew.
 pub async fn set_password(
     tx: &mut TenantTx,

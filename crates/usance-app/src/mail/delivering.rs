@@ -13,20 +13,20 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use usance_core::mail::{ATTEMPTS_MAX, next_attempt};
 use usance_db::{
-    Scope, mail_limits,
+    Scope, TenantTx, mail_limits,
     mails::{self, ClaimedMail, MailOutcome},
+    members,
 };
 
 use super::{
     MailFault,
     compose::{Letter, Mail},
-    kinds::MailKind,
+    kinds::{MailKind, MailLimit},
     outbox::{ResetRequest, address_hash, nobodys_scope, place},
 };
 use crate::{
     App,
     error::{Result, chain},
-    members,
 };
 
 /// Mails under way in one process.
@@ -133,12 +133,12 @@ async fn attempt(app: &App, scope: Scope, claimed: &ClaimedMail) -> Result<()> {
 /// Makes mails of a request to reset a password, and forgets it.
 async fn resolve(app: &App, scope: Scope, claimed: &ClaimedMail) -> Result<()> {
     if let Some(request) = open::<ResetRequest>(app, scope, claimed) {
-        let accounts = members::accounts_to_reset(app, &request).await?;
+        let accounts = crate::members::accounts_to_reset(app, &request).await?;
         // A request for nobody uses nothing up, or it would keep the next one from somebody.
         if !accounts.is_empty()
             && is_within_limit(app, MailKind::ResetRequest, &request.email, claimed).await?
         {
-            members::issue_resets(app, accounts).await?;
+            crate::members::issue_resets(app, accounts).await?;
         }
     }
     let mut tx = app.db.tenant(scope).await?;
@@ -155,6 +155,11 @@ async fn send(
     let Some(letter) = open::<Letter>(app, scope, claimed) else {
         return Ok(Err(MailFault::Refused("it was sealed with another secret key".to_owned())));
     };
+    if !may_mail_strangers(app, scope, kind, claimed).await? {
+        let why =
+            "no owner of its tenant has verified an address, and the tenant's mails of the day are used up";
+        return Ok(Err(MailFault::Refused(why.to_owned())));
+    }
     if !is_within_limit(app, kind, &letter.to, claimed).await? {
         return Ok(Err(MailFault::Refused("its recipient got too many of the kind".to_owned())));
     }
@@ -174,13 +179,26 @@ fn open<T: DeserializeOwned>(app: &App, scope: Scope, claimed: &ClaimedMail) -> 
 /// Counts a mail at its first attempt.
 async fn is_within_limit(app: &App, kind: MailKind, email: &str, claimed: &ClaimedMail) -> Result<bool> {
     let Some(limit) = kind.limit().filter(|_| claimed.attempt == 1) else { return Ok(true) };
+    let tx = app.db.tenant(nobodys_scope(app, email)).await?;
+    count(app, tx, &address_hash(app, email), kind.as_str(), limit).await
+}
+
+/// Counts, at its first attempt, a mail of a tenant that nobody has verified an address for.
+async fn may_mail_strangers(app: &App, scope: Scope, kind: MailKind, claimed: &ClaimedMail) -> Result<bool> {
+    let limit = kind.limit_of_unverified().filter(|_| claimed.attempt == 1);
+    let Some(limit) = limit else { return Ok(true) };
+    let mut tx = app.db.tenant(scope).await?;
+    if members::has_verified_owner(&mut tx).await? {
+        return Ok(true);
+    }
+    count(app, tx, &[], "unverified", limit).await
+}
+
+async fn count(app: &App, mut tx: TenantTx, of: &[u8], kind: &str, limit: MailLimit) -> Result<bool> {
     let now = app.now();
     let before = |span| now.saturating_sub(span).unwrap_or(now);
-    let mut tx = app.db.tenant(nobodys_scope(app, email)).await?;
     mail_limits::forget(&mut tx, before(WINDOW_KEPT)).await?;
-    let hash = address_hash(app, email);
-    let counted =
-        mail_limits::count(&mut tx, &hash, kind.as_str(), limit.mails, before(limit.window), now).await?;
+    let counted = mail_limits::count(&mut tx, of, kind, limit.mails, before(limit.window), now).await?;
     tx.commit().await?;
     Ok(counted)
 }

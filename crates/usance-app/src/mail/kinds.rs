@@ -71,4 +71,19 @@ impl MailKind {
             Self::ResetPassword | Self::PasswordChanged => None,
         }
     }
+
+    /// How many a tenant sends to addresses that it names before an owner has verified one: whoever can register must not get
+    /// a server that mails anybody in its operator's name.
+    pub(crate) const fn limit_of_unverified(self) -> Option<MailLimit> {
+        match self {
+            Self::Invitation | Self::Invoice => {
+                Some(MailLimit { mails: 20, window: SignedDuration::from_hours(24) })
+            }
+            Self::VerifyEmail
+            | Self::ResetRequest
+            | Self::ResetPassword
+            | Self::PasswordChanged
+            | Self::Webhook => None,
+        }
+    }
 }

@@ -10,6 +10,7 @@ use lettre::{
         Error as SmtpError,
         authentication::{Credentials, Mechanism},
         client::{AsyncSmtpConnection, TlsParameters},
+        commands::{Mail as Sender, Rset},
         extension::ClientId,
     },
 };
@@ -139,7 +140,12 @@ impl SmtpMailer {
 
     async fn exchange(&self, hello: &ClientId, envelope: &Envelope, bytes: &[u8]) -> Result<(), MailFault> {
         let connected = self.server.connect(hello).await;
-        let mut connection = connected.map_err(|error| MailFault::Later(describe(&error)))?;
+        let later = |error| MailFault::Later(describe(&error));
+        let mut connection = connected.map_err(later)?;
+        // A server that refuses the sender says nothing about the mail: it is for the operator to mend.
+        let sender = Sender::new(envelope.from().cloned(), Vec::new());
+        connection.command(sender).await.map_err(later)?;
+        connection.command(Rset).await.map_err(later)?;
         connection.send(envelope, bytes).await.map_err(|error| fault(&error))?;
         // It has the mail, whatever it says to a farewell.
         drop(connection.quit().await);

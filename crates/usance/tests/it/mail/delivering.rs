@@ -125,6 +125,26 @@ async fn a_recipient_whom_the_server_refuses_is_tried_once() {
 }
 
 #[tokio::test]
+async fn a_sender_whom_the_server_refuses_ends_no_mail() {
+    let Some(sink) = Sink::start().await else { return };
+    let clock = MovableClock::default();
+    let server = TestServer::start_by(&clock, TestDatabase::new().await, sink.settings()).await;
+    sink.feel("sender 550 billing@example.com may not send here");
+
+    server.client.register("acme").await;
+    until(&server.client, &server.database, ATTEMPTS, 1).await;
+    let row = "SELECT concat_ws(' ', status, attempts, last_error) FROM mails";
+    let row = server.database.text_as_superuser(row).await;
+    assert_eq!(row, "pending 1 the mail server answered 550");
+    sink.feel("");
+    clock.advance(SignedDuration::from_mins(1));
+
+    sink.mail(&server.client, "acme@example.com", VERIFY).await;
+    assert_eq!(sink.mails().len(), 1);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_server_that_stalls_holds_no_transaction_and_is_left_in_time() {
     let Some(mut sink) = Sink::start().await else { return };
     // given
@@ -144,9 +164,12 @@ async fn a_server_that_stalls_holds_no_transaction_and_is_left_in_time() {
     // then: nothing is locked, nobody waits inside a transaction, and the rest goes on
     let free = "SELECT count(*) FROM (SELECT id FROM mails FOR UPDATE NOWAIT) free";
     assert_eq!(number(&server.database, free).await, 1);
-    let open = "SELECT count(*) FROM pg_stat_activity
+    // The worker that looks for the next mail is in one for a moment.
+    let closed = "SELECT (count(*) = 0)::int FROM pg_stat_activity
         WHERE datname = current_database() AND state = 'idle in transaction' AND query LIKE '%mails%'";
-    assert_eq!(number(&server.database, open).await, 0);
+    until(&server.client, &server.database, closed, 1).await;
+    let under_way = "SELECT count(*) FROM mails WHERE leased_until IS NOT NULL AND last_error IS NULL";
+    assert_eq!(number(&server.database, under_way).await, 1);
     until(
         &server.client,
         &server.database,

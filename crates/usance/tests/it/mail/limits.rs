@@ -69,6 +69,48 @@ async fn an_address_gets_five_invitations_an_hour_from_all_tenants_together() {
 }
 
 #[tokio::test]
+async fn a_tenant_mails_few_strangers_before_an_owner_has_verified_an_address() {
+    // given
+    let clock = MovableClock::default();
+    let server = server_by(&clock).await;
+    let registered = server.client.register("acme").await;
+    let owner = server.client.with_key(text(&registered, "/tokens/access"));
+    let verification = mails(&server, "acme@example.com", "Confirm your e-mail address", 1).await.remove(0);
+    let invite = async |number: usize| {
+        let invitation = json!({ "email": format!("m{number}@example.com"), "role": "viewer" });
+        owner.post("/members/invitations", invitation).await.expect(201);
+    };
+    let invited = || {
+        let to = |number: &usize| !files(server.mail_dir(), &format!("m{number}@example.com"), "").is_empty();
+        (0..45).filter(to).count()
+    };
+
+    // when
+    for number in 0..22 {
+        invite(number).await;
+    }
+    all_ended(&server.client, &server.database).await;
+
+    // then
+    assert_eq!(invited(), 20);
+    let dead = "SELECT string_agg(DISTINCT last_error, ',') FROM mails WHERE status = 'dead'";
+    let dead = server.database.text_as_superuser(dead).await;
+    assert!(dead.starts_with("refused: no owner of its tenant has verified an address"), "{dead}");
+
+    // when
+    let proof = json!({ "token": token(&verification, "ve_") });
+    server.client.post("/auth/tenants/verify-email", proof).await.expect(200);
+    for number in 22..44 {
+        invite(number).await;
+    }
+    all_ended(&server.client, &server.database).await;
+
+    // then
+    assert_eq!(invited(), 42);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_network_asks_for_few_resets_a_minute_whoever_they_are_for() {
     let server = TestServer::start_with(|settings| settings.rate_limits.loopback = true).await;
     let ask = async |number: usize| {

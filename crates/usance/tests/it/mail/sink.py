@@ -1,7 +1,7 @@
 """A mail server as tests need it: it keeps what it takes, and is as moody as a file says.
 
 Arguments: port, directory, and `tls` for a server that wants STARTTLS and a password. The file `mood` in the directory holds
-an answer of four or five hundred to recipients, or `stall`; without it everything is taken. What is taken goes into the file
+an answer of four or five hundred to recipients or, after `sender `, to senders, or `stall`; without it everything is taken. What is taken goes into the file
 `mails`, one JSON object a line. With `tls` the certificate that signs its own is in `ca.pem`.
 """
 
@@ -24,6 +24,13 @@ def mood():
 
 
 class Sink:
+    async def handle_MAIL(self, server, session, envelope, address, options):
+        if mood().startswith("sender "):
+            return mood().removeprefix("sender ")
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 OK"
+
     async def handle_RCPT(self, server, session, envelope, address, options):
         if mood()[:1] in ("4", "5"):
             return mood()
