@@ -14,7 +14,7 @@ soak:
 	USANCE_PROGRAMMES=1000000 cargo test --release -p usance-core
 	USANCE_PROGRAMMES=100 NEXTEST_PROFILE=soak scripts/test -p usance ledger::
 	USANCE_PROGRAMMES=1000 USANCE_REPEATS=20 USANCE_ROUNDS=10000 NEXTEST_PROFILE=soak scripts/test --release -p usance holds::
-	USANCE_KILLS=50 USANCE_T11_ROUNDS=200 NEXTEST_PROFILE=soak scripts/test -p usance kill:: schedulers::
+	USANCE_KILLS=50 USANCE_T11_ROUNDS=200 USANCE_GUESSES=10000 NEXTEST_PROFILE=soak scripts/test -p usance kill:: schedulers:: guesses_
 
 bench:
 	scripts/install-prerequisites && cargo bench --profile dist -p usance --bench ingest

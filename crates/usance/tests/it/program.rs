@@ -17,6 +17,12 @@ use usance_testkit::{SECRET_KEY, TestDatabase};
 
 /// Longer than anything here takes on a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(90);
+
+/// A number of repeats that a soak raises.
+#[expect(clippy::disallowed_methods, reason = "a soak asks for more than a test")]
+pub(crate) fn asked_for(variable: &str, otherwise: u64) -> u64 {
+    std::env::var(variable).map_or(otherwise, |text| text.parse().expect("a whole number"))
+}
 /// The number of the signal that cannot be caught.
 pub(crate) const SIGKILL: i32 = 9;
 

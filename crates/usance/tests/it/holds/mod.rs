@@ -26,12 +26,6 @@ fn minor(amount: &Value) -> i64 {
     amount["amount_minor"].as_i64().unwrap()
 }
 
-/// A number of repeats that a soak raises.
-#[expect(clippy::disallowed_methods, reason = "a soak asks for more than a test")]
-fn asked_for(variable: &str, otherwise: u64) -> u64 {
-    std::env::var(variable).map_or(otherwise, |text| text.parse().expect("a whole number"))
-}
-
 /// A tenant whose clock stands at [`START`], with the customer `ada` who pays by card, has a wallet without a debt limit, and
 /// may use 100 of `exports` a day.
 struct Ada {

@@ -8,13 +8,13 @@ use usance_app::config::Role;
 use usance_testkit::{Reply, TestServer};
 
 use super::{
-    Ada, START, asked_for, id,
+    Ada, START, id,
     money::{Answer, Hold, Wallet},
     settlement,
     units::Use,
     usd,
 };
-use crate::random::SplitMix64;
+use crate::{program::asked_for, random::SplitMix64};
 
 const STEPS: u64 = 500;
 /// Programmes at once: each of them waits for its answers.

@@ -4,7 +4,8 @@ use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 use usance_testkit::{Client, TestServer};
 
-use super::{Ada, START, asked_for, id, settlement};
+use super::{Ada, START, id, settlement};
+use crate::program::asked_for;
 
 const LIMIT: i64 = 500;
 const TASKS: usize = 50;

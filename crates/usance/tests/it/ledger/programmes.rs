@@ -4,15 +4,9 @@
 use serde_json::{Value, json};
 use usance_testkit::{Client, TestServer};
 
-use crate::random::SplitMix64;
+use crate::{program::asked_for, random::SplitMix64};
 
 const STEPS: u64 = 40;
-
-/// How many programmes run; each has a seed of its own, which a failure names.
-#[expect(clippy::disallowed_methods, reason = "a soak asks for more programmes than a test")]
-fn programmes() -> u64 {
-    std::env::var("USANCE_PROGRAMMES").map_or(2, |text| text.parse().expect("a whole number"))
-}
 
 struct Programme {
     random: SplitMix64,
@@ -159,7 +153,7 @@ async fn prepare(client: &Client) -> String {
 #[tokio::test]
 #[expect(clippy::print_stderr, reason = "a failed programme is repeated by its seed")]
 async fn invoices_are_the_sums_of_their_lines_and_what_the_ledger_says_in_every_programme() {
-    for seed in 1..=programmes() {
+    for seed in 1..=asked_for("USANCE_PROGRAMMES", 2) {
         eprintln!("seed {seed}");
         let server = TestServer::start().await;
         let client = server.client.tenant("programme").await;
