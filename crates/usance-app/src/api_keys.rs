@@ -179,7 +179,8 @@ async fn revoke_found(cx: &Cx, tx: &mut TenantTx, key: &ApiKey, reason: &str) ->
     tell(cx, tx, "api_key.revoked", Some(key), &after, Some(reason)).await
 }
 
-fn read_reason(reason: &str) -> Result<&str> {
+/// Why keys are revoked, as it is kept.
+pub fn read_reason(reason: &str) -> Result<&str> {
     let reason = reason.trim();
     let mut faults = Faults::default();
     check_optional_text(&mut faults, "/reason", reason);

@@ -167,17 +167,29 @@ pub async fn list(tx: &mut TenantTx, page: PageRequest) -> Result<Page<Customer>
 pub async fn update(cx: &Cx, tx: &mut TenantTx, name: &str, input: UpdateCustomer) -> Result<Customer> {
     tx.lock_catalog().await?;
     let mut customer = get(tx, name).await?;
+    let email = customer.email.clone();
     let mut faults = Faults::default();
     apply(&mut faults, &mut customer, input);
     faults.check()?;
     tax::check_region(tx, &customer.tax).await?;
     customer.updated_at = cx.now;
     customers::update(tx, &customer).await.map_err(exists)?;
+    if customer.email != email {
+        // Whoever had the address before is not the customer any more.
+        sign_out(tx, customer.id).await?;
+    }
     catalog_versions::bump(tx).await?;
     work::rate_unbilled(cx, tx).await?;
     announce(cx, tx, "customer.updated", json!({ "id": customer.id, "external_id": customer.external_id }))
         .await?;
     Ok(customer)
+}
+
+/// Ends whatever somebody can be the customer with.
+async fn sign_out(tx: &mut TenantTx, customer: CustomerId) -> Result<()> {
+    identity_providers::unlink_customer(tx, customer).await?;
+    customer_tokens::delete_all(tx, customer).await?;
+    Ok(())
 }
 
 /// Erases a customer's personal data; amounts and hashes stay. Refused while a subscription runs.
@@ -191,8 +203,7 @@ pub async fn erase(cx: &Cx, tx: &mut TenantTx, name: &str) -> Result<()> {
         ));
     }
     customers::erase(tx, customer.id, cx.now).await?;
-    identity_providers::unlink_customer(tx, customer.id).await?;
-    customer_tokens::delete_all(tx, customer.id).await?;
+    sign_out(tx, customer.id).await?;
     invoices::erase_customer(tx, customer.id, ERASED_CUSTOMER).await?;
     catalog_versions::bump(tx).await?;
     announce(cx, tx, "customer.deleted", json!({ "id": customer.id })).await

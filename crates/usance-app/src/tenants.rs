@@ -171,8 +171,9 @@ async fn store(app: &App, new: NewTenant, now: Timestamp) -> Result<RegisteredTe
     tenants::insert(&mut tx, &tenant).await.map_err(taken)?;
     members::insert(&mut tx, &owner).await?;
     let (tokens, signed_in) = sessions::begin(app, &mut tx, &owner, &origin, now).await?;
-    let attempt = Attempt::new(app, Some((tenant.id, owner.id)), &owner.email, origin.address);
-    sessions::note_success(&mut tx, &attempt.strangers(), &attempt, now).await?;
+    let attempt = Attempt::new(app, Some((tenant.id, owner.id)), (&owner.email, None), origin.address);
+    let account = (owner.email.as_str(), tenant.slug.as_str());
+    sessions::note_sign_in(app, &mut tx, (&attempt.strangers(), &attempt), account, now).await?;
     let cx = sessions::cx_of(app, scope, signed_in, &origin, now);
     audit::record(&cx, &mut tx, registered(&tenant, &owner)).await?;
     begin_verification(app, &mut tx, &owner, &tenant).await?;

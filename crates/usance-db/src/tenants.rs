@@ -184,6 +184,32 @@ pub async fn find_id_by_stripe_account(
     Ok(row.map(|row| TenantId::from_uuid(row.tenant_id)))
 }
 
+/// The connected Stripe account of the transaction's own tenant, and how often something was learnt of the connection.
+pub async fn find_stripe_account(tx: &mut TenantTx) -> Result<(Option<String>, i64), DbError> {
+    let (tenant, _) = tx.keys();
+    let row = sqlx::query!(
+        "-- tenants::find_stripe_account
+        SELECT stripe_connect_account_id, stripe_connect_revision FROM tenants WHERE tenant_id = $1",
+        tenant,
+    )
+    .fetch_one(tx.connection())
+    .await?;
+    Ok((row.stripe_connect_account_id, row.stripe_connect_revision))
+}
+
+/// Counts that something was learnt of the connection of the transaction's own tenant to Stripe.
+pub async fn count_stripe_answer(tx: &mut TenantTx) -> Result<(), DbError> {
+    let (tenant, _) = tx.keys();
+    sqlx::query!(
+        "-- tenants::count_stripe_answer
+        UPDATE tenants SET stripe_connect_revision = stripe_connect_revision + 1 WHERE tenant_id = $1",
+        tenant,
+    )
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
 /// Sets the connected Stripe account of the transaction's own tenant, or none, and how far the connection is. Conflict:
 /// `tenants_stripe_connect_account_id_key`.
 pub async fn set_stripe_account(

@@ -31,8 +31,8 @@ const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 const SIGN_IN: &str = "/auth/";
 /// What is limited; pages and their parts are not.
 const LIMITED: [&str; 2] = ["/api/", SIGN_IN];
-/// Parts of paths on which other services send what they have signed, as often as they have something to tell.
-const SIGNED: [&str; 2] = ["/inbound/", "/webhooks/"];
+/// Where other services send what they have signed, as often as they have something to tell.
+const SIGNED: &str = "/api/v1/inbound/";
 
 /// Where passwords are guessed, tenants made up, and mails caused.
 const GUESSABLE: [&str; 5] = [
@@ -125,10 +125,8 @@ fn limits_of(state: &HttpState, request: &Request, now: Timestamp) -> Limits {
     if !LIMITED.iter().any(|part| path.starts_with(part)) {
         return Limits::default();
     }
-    let of_address = |limit: Option<RateLimit>| {
-        let is_signed = SIGNED.iter().any(|part| path.contains(part));
-        limit.zip(address(state, request)).filter(|_| !is_signed)
-    };
+    let of_address =
+        |limit: Option<RateLimit>| limit.zip(address(state, request)).filter(|_| !path.starts_with(SIGNED));
     let anonymous = || of_address(per(Reset::Hour, "anonymous", settings.anonymous_per_hour));
     let mut limits = Limits::default();
     let is_guessable = request.method() == Method::POST && GUESSABLE.contains(&path.trim_end_matches('/'));

@@ -17,7 +17,7 @@ use axum::{
 use jiff::Timestamp;
 use reqwest::Url;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, task::AbortHandle};
+use tokio::{net::TcpListener, sync::Notify, task::AbortHandle};
 use usance_core::hexadecimal;
 
 type Fields = HashMap<String, String>;
@@ -74,6 +74,8 @@ struct World {
     /// Whose owner consents next; nobody means that the owner refuses.
     consenting: Option<String>,
     vice: Option<StripeVice>,
+    /// What the next answer about an account waits for.
+    gate: Option<Arc<Notify>>,
     calls: Vec<StripeCall>,
     numbers: u32,
 }
@@ -150,6 +152,11 @@ impl StripePeer {
     /// From now on it misbehaves towards the platform, or no longer.
     pub fn misbehave(&self, vice: Option<StripeVice>) {
         self.world().vice = vice;
+    }
+
+    /// The next answer about an account is as old as its question, and comes when the gate opens.
+    pub fn hold_back(&self, gate: &Arc<Notify>) {
+        self.world().gate = Some(Arc::clone(gate));
     }
 
     /// Everything that the platform has asked for.
@@ -345,18 +352,28 @@ async fn create_account(State(world): Shared, headers: HeaderMap, Form(fields): 
 }
 
 async fn show_account(State(world): Shared, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    let mut world = world.lock().unwrap();
-    if let Some(refused) = refuse(&mut world, "GET /v1/accounts/{id}", headers, Fields::new()) {
+    let (answer, gate) = {
+        let mut world = world.lock().unwrap();
+        (describe_account(&mut world, &id, headers), world.gate.take())
+    };
+    if let Some(gate) = gate {
+        gate.notified().await;
+    }
+    answer
+}
+
+fn describe_account(world: &mut World, id: &str, headers: HeaderMap) -> Response {
+    if let Some(refused) = refuse(world, "GET /v1/accounts/{id}", headers, Fields::new()) {
         return refused;
     }
-    let Some(account) = world.accounts.get(&id).filter(|account| account.is_connected) else {
+    let Some(account) = world.accounts.get(id).filter(|account| account.is_connected) else {
         let message = format!(
             "The provided key 'sk_test_*****hush' does not have access to account '{id}' (or that account does \
              not exist). Application access may have been revoked."
         );
         return api_error(StatusCode::FORBIDDEN, "account_invalid", &message);
     };
-    Json(described(&id, account)).into_response()
+    Json(described(id, account)).into_response()
 }
 
 async fn create_link(State(world): Shared, headers: HeaderMap, Form(fields): Form<Fields>) -> Response {

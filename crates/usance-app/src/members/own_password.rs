@@ -42,7 +42,8 @@ impl ProvedPassword {
         password: SecretString,
     ) -> Result<Self> {
         let place = cx.app.password_hashing.reserve()?;
-        let attempt = Attempt::new(&cx.app, Some((cx.scope.tenant, member.id)), &member.email, cx.address);
+        let account = Some((cx.scope.tenant, member.id));
+        let attempt = Attempt::new(&cx.app, account, (&member.email, None), cx.address);
         let mut tx = cx.begin().await?;
         let source = count_attempt(&mut tx, &attempt, cx.now).await?;
         tx.commit().await?;

@@ -4,7 +4,7 @@ mod refresh;
 mod throttle;
 
 pub use refresh::refresh;
-pub(crate) use throttle::{Attempt, count as count_attempt, nobody, note_success};
+pub(crate) use throttle::{Attempt, count as count_attempt, nobody, note_sign_in, note_success};
 
 use std::net::IpAddr;
 
@@ -103,12 +103,7 @@ pub async fn sign_in(app: &App, input: SignIn, origin: Origin) -> Result<SignedI
     let mut system = app.db.system().await?;
     let account = members::find_account(&mut system, &email, input.tenant.as_deref()).await?;
     drop(system);
-    // What is not found is counted as it was asked for: guesses at a tenant must not show whether the address is known elsewhere.
-    let counted = match (account, &input.tenant) {
-        (None, Some(slug)) => format!("{email} {slug}"),
-        (None, None) | (Some(_), _) => email,
-    };
-    let attempt = Attempt::new(app, account, &counted, origin.address);
+    let attempt = Attempt::new(app, account, (&email, input.tenant.as_deref()), origin.address);
     let scope = Scope { tenant: attempt.tenant, livemode: false };
     let mut tx = app.db.tenant(scope).await?;
     let source = count_attempt(&mut tx, &attempt, now).await?;
@@ -140,7 +135,7 @@ pub async fn sign_in(app: &App, input: SignIn, origin: Origin) -> Result<SignedI
         tx.commit().await?;
         return Err(second_factor_invalid());
     }
-    note_success(&mut tx, &source, &attempt, now).await?;
+    note_sign_in(app, &mut tx, (&source, &attempt), (&email, &tenant.slug), now).await?;
     if let Some(rehashed) = rehashed {
         members::set_password(&mut tx, member.id, &rehashed, now).await?;
     }

@@ -38,13 +38,15 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
+    /// An attempt that is counted as it was asked for, by address alone or with the slug of a tenant: whether others were
+    /// counted must not show where the address is known.
     pub(crate) fn new(
         app: &App,
         account: Option<(TenantId, MemberId)>,
-        email: &str,
+        (email, slug): (&str, Option<&str>),
         address: Option<IpAddr>,
     ) -> Self {
-        let account_hash = app.keyring.hash("sign-in account", email);
+        let account_hash = account_hash(app, email, slug);
         let tenant = account.map_or_else(|| nobody(&account_hash), |(tenant, _)| tenant);
         Self { tenant, account_hash, network: known_as(app, address) }
     }
@@ -58,6 +60,11 @@ impl Attempt {
     fn source(&self, network: Vec<u8>) -> Source {
         Source { account_hash: self.account_hash.clone(), source: network }
     }
+}
+
+fn account_hash(app: &App, email: &str, slug: Option<&str>) -> Vec<u8> {
+    let account = slug.map_or_else(|| email.to_owned(), |slug| format!("{email} {slug}"));
+    app.keyring.hash("sign-in account", &account)
 }
 
 fn known_as(app: &App, address: Option<IpAddr>) -> Option<Vec<u8>> {
@@ -103,6 +110,21 @@ pub(crate) async fn note_success(
     now: Timestamp,
 ) -> Result<()> {
     Ok(sign_in_attempts::note_success(tx, source, attempt.network.as_deref(), now).await?)
+}
+
+/// The same for an account, however its member asks for it.
+pub(crate) async fn note_sign_in(
+    app: &App,
+    tx: &mut TenantTx,
+    (source, attempt): (&Source, &Attempt),
+    (email, slug): (&str, &str),
+    now: Timestamp,
+) -> Result<()> {
+    for slug in [None, Some(slug)] {
+        let source = Source { account_hash: account_hash(app, email, slug), source: source.source.clone() };
+        note_success(tx, &source, attempt, now).await?;
+    }
+    Ok(())
 }
 
 impl Attempt {

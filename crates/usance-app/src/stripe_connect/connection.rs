@@ -16,38 +16,57 @@ use crate::{
     stripe::Account,
 };
 
+/// How often Stripe is asked in a row while others learn of the connection too.
+const ASKED_MAX: usize = 5;
+
 /// Asks Stripe about the connected account, and keeps how far the connection is. Without a connection there is nothing; a
 /// connection that Stripe has ended is ended here too.
+///
+/// Answers come late and overtake each other. One counts only if nothing else was learnt of the connection since it was asked
+/// for; then Stripe is asked again.
 pub async fn status(cx: &Cx) -> Result<Option<(Account, ConnectStatus)>> {
-    let mut tx = cx.begin().await?;
-    let Some(account_id) = own_tenant(&mut tx).await?.stripe_connect_account_id else { return Ok(None) };
-    drop(tx);
-    refresh(cx, &account_id).await
-}
-
-/// The same, of the account that is known to be connected.
-pub(super) async fn refresh(cx: &Cx, account_id: &str) -> Result<Option<(Account, ConnectStatus)>> {
-    match cx.app.stripe.client()?.get_account(account_id).await {
-        Ok(account) => {
-            let status = ConnectStatus::of_account(account.charges_enabled, account.payouts_enabled);
-            note_status(cx, account_id, status).await?;
-            Ok(Some((account, status)))
+    for _ in 0..ASKED_MAX {
+        let mut tx = cx.begin().await?;
+        let (account_id, revision) = tenants::find_stripe_account(&mut tx).await?;
+        drop(tx);
+        let Some(account_id) = account_id else { return Ok(None) };
+        match cx.app.stripe.client()?.get_account(&account_id).await {
+            Ok(account) => {
+                let status = ConnectStatus::of_account(account.charges_enabled, account.payouts_enabled);
+                if note_status(cx, &account_id, revision, status).await? {
+                    return Ok(Some((account, status)));
+                }
+            }
+            Err(error) if error.is_account_gone() => {
+                if end_unless_overtaken(cx, &account_id, revision).await? {
+                    return Ok(None);
+                }
+            }
+            Err(error) => return Err(failed(&error)),
         }
-        Err(error) if error.is_account_gone() => {
-            end(cx, account_id, "deauthorized at Stripe").await?;
-            Ok(None)
-        }
-        Err(error) => Err(failed(&error)),
     }
+    let detail = "the connection to Stripe changes all the time: send the same request again";
+    Err(Error::refused(Code::Unavailable, detail))
 }
 
-async fn note_status(cx: &Cx, account_id: &str, status: ConnectStatus) -> Result<()> {
+/// Locks the tenant, unless something was learnt of the connection since its revision was read; counts what is learnt now.
+async fn begin_unless_overtaken(cx: &Cx, revision: i64) -> Result<Option<TenantTx>> {
     let mut tx = cx.begin().await?;
     tenants::lock(&mut tx).await?;
+    if tenants::find_stripe_account(&mut tx).await?.1 != revision {
+        return Ok(None);
+    }
+    tenants::count_stripe_answer(&mut tx).await?;
+    Ok(Some(tx))
+}
+
+/// Says whether the status counts.
+async fn note_status(cx: &Cx, account_id: &str, revision: i64, status: ConnectStatus) -> Result<bool> {
+    let Some(mut tx) = begin_unless_overtaken(cx, revision).await? else { return Ok(false) };
     let tenant = own_tenant(&mut tx).await?;
-    let is_connected = tenant.stripe_connect_account_id.as_deref() == Some(account_id);
-    if !is_connected || tenant.stripe_connect_status == status.as_str() {
-        return Ok(());
+    if tenant.stripe_connect_status == status.as_str() {
+        tx.commit().await?;
+        return Ok(true);
     }
     store(cx, &mut tx, Some(account_id), status).await?;
     let audited = Audited {
@@ -57,7 +76,14 @@ async fn note_status(cx: &Cx, account_id: &str, status: ConnectStatus) -> Result
         ..about(&tenant)
     };
     audit::record(cx, &mut tx, audited).await?;
-    Ok(tx.commit().await?)
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Ends the connection, as Stripe has; says whether that counts.
+async fn end_unless_overtaken(cx: &Cx, account_id: &str, revision: i64) -> Result<bool> {
+    let Some(tx) = begin_unless_overtaken(cx, revision).await? else { return Ok(false) };
+    end_in(cx, tx, account_id, "deauthorized at Stripe").await
 }
 
 /// Connects an account in the caller's transaction. The tenant must be locked and have none.
@@ -81,6 +107,10 @@ pub(super) async fn connect(
 pub(super) async fn end(cx: &Cx, account_id: &str, reason: &'static str) -> Result<bool> {
     let mut tx = cx.begin().await?;
     tenants::lock(&mut tx).await?;
+    end_in(cx, tx, account_id, reason).await
+}
+
+async fn end_in(cx: &Cx, mut tx: TenantTx, account_id: &str, reason: &'static str) -> Result<bool> {
     let tenant = own_tenant(&mut tx).await?;
     // Somebody may have ended it meanwhile, and connected another account.
     if tenant.stripe_connect_account_id.as_deref() != Some(account_id) {
@@ -102,6 +132,7 @@ pub(super) async fn end(cx: &Cx, account_id: &str, reason: &'static str) -> Resu
 
 /// An account serves both modes, and so both are told.
 async fn store(cx: &Cx, tx: &mut TenantTx, account_id: Option<&str>, status: ConnectStatus) -> Result<()> {
+    tenants::count_stripe_answer(tx).await?;
     let stored = tenants::set_stripe_account(tx, account_id, status.as_str(), cx.now).await;
     stored.map_err(|error| {
         if error.is_conflict("tenants_stripe_connect_account_id_key") {

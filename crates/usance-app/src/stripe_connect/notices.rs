@@ -5,7 +5,7 @@
 use serde::Deserialize;
 use usance_db::{Scope, tenants};
 
-use super::connection::refresh;
+use super::status;
 use crate::{
     App, Cx,
     error::{Code, Error, Result},
@@ -42,7 +42,7 @@ async fn note_changed(app: &App, account_id: &str) -> Result<()> {
     drop(tx);
     if let Some(tenant) = tenant {
         let cx = Cx::of_work(app, Scope { tenant, livemode: false });
-        refresh(&cx, account_id).await?;
+        status(&cx).await?;
     }
     Ok(())
 }

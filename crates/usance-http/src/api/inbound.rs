@@ -7,7 +7,7 @@ use axum::{
 };
 use serde::Serialize;
 use usance_app::{
-    error::{Code, Error},
+    error::{Code, Error, Result},
     stripe_connect,
 };
 use utoipa::ToSchema;
@@ -19,37 +19,37 @@ use crate::{
     wire::ProblemView,
 };
 
-/// The largest body of a signed message; Stripe's have a quarter of it.
-const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// The largest body of a signed message; Stripe's are smaller.
+const BODY_BYTES_MAX: usize = 256 * 1024;
 
-/// A message whose bytes are signed, as they came.
+/// A message of Stripe, as it came.
 #[derive(Debug)]
-pub(crate) struct Signed {
-    headers: HeaderMap,
+pub(crate) struct OfStripe {
+    signature: String,
     body: Vec<u8>,
 }
 
-impl FromRequest<HttpState> for Signed {
+impl FromRequest<HttpState> for OfStripe {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &HttpState) -> ApiResult<Self> {
         let (mut parts, body) = request.into_parts();
+        // Before anything of the body is kept: anybody can send one.
+        let signature = signature(&parts.headers, "Stripe-Signature")?;
         require_plain(&parts.headers)?;
         let limits = BodyLimits::new(BODY_BYTES_MAX, state.settings.request_timeout);
         let body = receive_body(state, &mut parts, body, limits, |_| Ok(())).await?;
-        Ok(Self { headers: parts.headers, body })
+        Ok(Self { signature, body })
     }
 }
 
-impl Signed {
-    fn signature(&self, header: &'static str) -> ApiResult<&str> {
-        let mut values = self.headers.get_all(header).iter();
-        let signature = values.next().and_then(|value| value.to_str().ok());
-        signature.filter(|_| values.next().is_none()).ok_or_else(|| {
-            let detail = format!("{header}: must be sent once, as text");
-            Error::refused(Code::SignatureInvalid, detail).into()
-        })
-    }
+fn signature(headers: &HeaderMap, name: &'static str) -> Result<String> {
+    let mut values = headers.get_all(name).iter();
+    let signature = values.next().and_then(|value| value.to_str().ok());
+    signature.filter(|_| values.next().is_none()).map(str::to_owned).ok_or_else(|| {
+        let detail = format!("{name}: must be sent once, as text");
+        Error::refused(Code::SignatureInvalid, detail)
+    })
 }
 
 /// That a message was taken, and is not to be sent again.
@@ -76,9 +76,8 @@ pub(crate) struct ReceivedView {
 ))]
 pub(crate) async fn take_connect_notice(
     State(state): State<HttpState>,
-    message: Signed,
+    OfStripe { signature, body }: OfStripe,
 ) -> ApiResult<Json<ReceivedView>> {
-    let signature = message.signature("Stripe-Signature")?;
-    stripe_connect::take_notice(&state.app, signature, &message.body).await?;
+    stripe_connect::take_notice(&state.app, &signature, &body).await?;
     Ok(Json(ReceivedView { received: true }))
 }

@@ -23,7 +23,7 @@ use usance_db::{TenantTx, idempotency::RequestKey};
 
 use super::{
     Authorized,
-    body::{BodyLimits, from_json, receive_body, require_json},
+    body::{BodyLimits, from_json, object_or_nothing, receive_body},
 };
 use crate::{
     HttpState,
@@ -55,12 +55,7 @@ impl<T: DeserializeOwned> FromRequest<HttpState> for Mutation<T> {
         let limits = BodyLimits::new(BODY_BYTES_MAX, state.settings.request_timeout);
         let bytes = receive_body(state, &mut parts, body, limits, |_| Ok(())).await?;
         let Authorized(cx) = Authorized::from_request_parts(&mut parts, state).await?;
-        let bytes = if bytes.iter().all(u8::is_ascii_whitespace) {
-            b"{}".to_vec()
-        } else {
-            require_json(&parts.headers)?;
-            bytes
-        };
+        let bytes = object_or_nothing(&parts.headers, bytes)?;
         let key = key.map(|key| RequestKey {
             route: route_hash(&parts.method, parts.uri.path(), own_session(&parts, &cx)),
             key,

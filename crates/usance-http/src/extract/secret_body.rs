@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use usance_app::error::Code;
 
-use super::body::{BodyLimits, from_json, receive_body, require_json};
+use super::body::{BodyLimits, from_json, object_or_nothing, receive_body};
 use crate::{
     HttpState,
     error::{ApiError, ApiResult},
@@ -30,10 +30,9 @@ impl<T: DeserializeOwned> FromRequest<HttpState> for SecretBody<T> {
 
 async fn read<T: DeserializeOwned>(request: Request, state: &HttpState) -> ApiResult<T> {
     let (mut parts, body) = request.into_parts();
-    require_json(&parts.headers)?;
     let limits = BodyLimits::new(BODY_BYTES_MAX, state.settings.request_timeout);
     let bytes = receive_body(state, &mut parts, body, limits, |_| Ok(())).await?;
-    Ok(from_json(&bytes)?)
+    Ok(from_json(&object_or_nothing(&parts.headers, bytes)?)?)
 }
 
 impl<T> SecretBody<T> {

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use usance_app::{
     api_keys::{self, KeyPair, KeySet},
     audit,
-    auth::Caller,
     error::{Code, Error, FieldFault, Refusal, Result},
     tenants,
 };
@@ -49,11 +48,7 @@ pub(crate) struct TenantDetailsView {
 pub(crate) async fn verify_key(Authorized(cx): Authorized) -> ApiResult<Json<VerifiedKeyView>> {
     let (tenant, public) = tenants::details(&cx).await?;
     let livemode = cx.scope.livemode;
-    let tenant = TenantView::new(tenant, livemode, public);
-    let tenant = match cx.caller {
-        Some(Caller::PublishableKey(_)) => tenant.for_browsers(),
-        Some(Caller::SecretKey(..) | Caller::Member(_) | Caller::Customer(_)) | None => tenant,
-    };
+    let tenant = TenantView::new(tenant, livemode, public).seen_by(cx.caller.as_ref());
     Ok(Json(VerifiedKeyView { valid: true, tenant, mode: audit::mode(livemode) }))
 }
 
@@ -65,7 +60,7 @@ pub(crate) async fn verify_key(Authorized(cx): Authorized) -> ApiResult<Json<Ver
 pub(crate) async fn get_details(Authorized(cx): Authorized) -> ApiResult<Json<TenantDetailsView>> {
     let (tenant, public) = tenants::details(&cx).await?;
     let livemode = cx.scope.livemode;
-    let tenant = TenantView::new(tenant, livemode, public);
+    let tenant = TenantView::new(tenant, livemode, public).seen_by(cx.caller.as_ref());
     Ok(Json(TenantDetailsView { tenant, mode: audit::mode(livemode) }))
 }
 
@@ -242,10 +237,12 @@ pub(crate) struct RevokedKeysView {
 ))]
 pub(crate) async fn revoke_tenant_keys(
     State(state): State<HttpState>,
-    request: Mutation<RevokeKeysBody>,
+    request: ApiResult<Mutation<RevokeKeysBody>>,
 ) -> ApiResult<Response> {
+    let request = request.map_err(as_bad_request)?;
     let body = request.body();
     let keys = key_set(body.key_type.as_deref(), body.confirm).map_err(as_bad_request)?;
+    api_keys::read_reason(&body.reason).map_err(as_bad_request)?;
     let answer = request
         .run(StatusCode::OK, move |cx, tx, body: RevokeKeysBody| {
             async move {

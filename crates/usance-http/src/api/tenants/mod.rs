@@ -13,10 +13,14 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use usance_app::{
+    auth::Caller,
     sessions::Tokens,
     tenants::{self, RegisterTenant, RegisteredTenant},
 };
-use usance_core::decimal::decimal_text;
+use usance_core::{
+    access::{Area, Right, Role},
+    decimal::decimal_text,
+};
 use usance_db::{members::Member, tenants::Tenant};
 use utoipa::ToSchema;
 
@@ -76,6 +80,7 @@ pub(crate) struct TenantFieldsView {
     stripe_connect_account_id: Option<String>,
     stripe_connect_status: String,
     platform_fee_percentage: String,
+    /// Shown to those who may look at the endpoints of webhooks.
     webhook_url: Option<String>,
     #[schema(value_type = Object)]
     branding_json: Value,
@@ -130,11 +135,29 @@ impl TenantView {
         Self { fields: TenantFieldsView::new(tenant, livemode), api_keys: PublicKeysView { public } }
     }
 
-    /// What a browser may see.
-    fn for_browsers(mut self) -> Self {
-        self.fields.email = None;
+    /// What a caller may see.
+    fn seen_by(self, caller: Option<&Caller>) -> Self {
+        match caller {
+            Some(Caller::Member(member)) => self.seen_with(member.role),
+            Some(Caller::SecretKey(_, scopes)) if scopes.allows(Area::Webhooks, Right::Read) => self,
+            Some(Caller::SecretKey(..)) => self.without_webhook(),
+            // Browsers and buyers.
+            Some(Caller::PublishableKey(_) | Caller::Customer(_)) | None => {
+                let mut public = self.without_webhook();
+                public.fields.email = None;
+                public.fields.stripe_connect_account_id = None;
+                public
+            }
+        }
+    }
+
+    fn seen_with(self, role: Role) -> Self {
+        if role >= Role::Developer { self } else { self.without_webhook() }
+    }
+
+    /// The address of a webhook may hold a secret: it is for those who may look at endpoints.
+    fn without_webhook(mut self) -> Self {
         self.fields.webhook_url = None;
-        self.fields.stripe_connect_account_id = None;
         self
     }
 }

@@ -9,6 +9,7 @@ use usance_app::{
     members,
     sessions::{self, SignIn, SignedIn},
 };
+use usance_core::access::Role;
 use usance_db::sessions::Session;
 use utoipa::ToSchema;
 
@@ -47,8 +48,10 @@ pub(crate) struct LoginView {
 impl LoginView {
     pub(crate) fn new(message: &'static str, signed_in: SignedIn) -> Self {
         let SignedIn { tenant, publishable_key, member, tokens } = signed_in;
+        let role = Role::parse(&member.role).unwrap_or(Role::Viewer);
         let user = MemberView::new(member, &tenant);
-        Self { message, user, tenant: TenantView::new(tenant, false, publishable_key), tokens: tokens.into() }
+        let tenant = TenantView::new(tenant, false, publishable_key).seen_with(role);
+        Self { message, user, tenant, tokens: tokens.into() }
     }
 }
 
@@ -70,7 +73,7 @@ pub(crate) async fn login(
 ) -> ApiResult<Json<LoginView>> {
     let LoginBody { email, password, code, tenant } = body.read_or_bad_request()?;
     let input = SignIn { email, password, code, tenant };
-    let signed_in = sessions::sign_in(&state.app, input, origin).await?;
+    let signed_in = sessions::sign_in(&state.app, input, origin).await.map_err(as_bad_request)?;
     Ok(Json(LoginView::new("Login successful", signed_in)))
 }
 
@@ -202,7 +205,8 @@ pub(crate) struct MeView {
 pub(crate) async fn get_me(Authorized(cx): Authorized) -> ApiResult<Json<MeView>> {
     let (member, tenant, public) = members::me(&cx).await?;
     let user = MemberView::new(member, &tenant);
-    Ok(Json(MeView { user, tenant: TenantView::new(tenant, cx.scope.livemode, public) }))
+    let tenant = TenantView::new(tenant, cx.scope.livemode, public).seen_by(cx.caller.as_ref());
+    Ok(Json(MeView { user, tenant }))
 }
 
 /// The password that is, and the one that shall be.

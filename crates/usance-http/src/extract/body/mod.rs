@@ -47,6 +47,13 @@ pub(crate) async fn receive_body(
     limits: BodyLimits,
     arrived: impl FnMut(usize) -> Result<()>,
 ) -> ApiResult<Vec<u8>> {
+    let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    if announced
+        .and_then(|length| length.parse().ok())
+        .is_some_and(|length: u64| length > limits.bytes as u64)
+    {
+        return Err(too_large(limits.bytes).into());
+    }
     let began = Instant::now();
     let bytes = read_body(body, limits, arrived).await?;
     readmit(state, parts, began).await?;
@@ -65,6 +72,13 @@ async fn read_body(
     })
 }
 
+fn too_large(bytes_max: usize) -> Error {
+    Error::refused(
+        Code::PayloadTooLarge,
+        format!("the body has more than {bytes_max} bytes: send less at once"),
+    )
+}
+
 async fn read_frames(
     mut body: Body,
     bytes_max: usize,
@@ -76,8 +90,7 @@ async fn read_frames(
             .map_err(|_| Error::refused(Code::MalformedJson, "the body ended before its announced length"))?;
         let Ok(data) = frame.into_data() else { continue };
         if data.len() > bytes_max - bytes.len() {
-            let detail = format!("the body has more than {bytes_max} bytes: send less at once");
-            return Err(Error::refused(Code::PayloadTooLarge, detail));
+            return Err(too_large(bytes_max));
         }
         arrived(data.len())?;
         bytes.extend_from_slice(&data);
@@ -108,6 +121,15 @@ pub(crate) fn require_plain(headers: &HeaderMap) -> Result<()> {
     Err(Error::refused(Code::UnsupportedMediaType, detail))
 }
 
+/// The body of a request that may do without one: nothing is an empty object.
+pub(crate) fn object_or_nothing(headers: &HeaderMap, bytes: Vec<u8>) -> Result<Vec<u8>> {
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Ok(b"{}".to_vec());
+    }
+    require_json(headers)?;
+    Ok(bytes)
+}
+
 /// Reads a JSON object into a wire type. A list is not taken for an object by position.
 pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
@@ -115,7 +137,7 @@ pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
         let path = pointer(error.path());
         let source = error.into_inner();
         match source.classify() {
-            Category::Data => Error::field(&path, "invalid", sentence(&source)),
+            Category::Data => unreadable(&path, &sentence(&source)),
             // The reader calls a wrong form where a choice is expected a fault of syntax.
             Category::Syntax if serde_json::from_slice::<serde_json::Value>(bytes).is_ok() => {
                 Error::field(&path, "invalid", "has the wrong form: the documentation shows an example")
@@ -146,6 +168,15 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
         pointer.push_str(&name);
     }
     pointer
+}
+
+/// A field that is missing is the one to name, not the object that lacks it.
+fn unreadable(path: &str, sentence: &str) -> Error {
+    let missing = sentence.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
+    match missing {
+        Some(field) => Error::field(&format!("{path}/{field}"), "required", "is required"),
+        None => Error::field(path, "invalid", sentence),
+    }
 }
 
 /// What the reader said, without its line and column.

@@ -261,3 +261,32 @@ async fn who_loses_its_rights_while_its_request_arrives_does_nothing_with_them()
     assert!(!keys.to_string().contains("Late"), "{keys}");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn the_address_of_a_webhook_is_shown_to_those_who_may_look_at_endpoints() {
+    // given
+    let server = TestServer::start().await;
+    let (_, owner) = owner(&server).await;
+    let config = json!({ "webhook_url": "https://hooks.example.com/?secret=hush" });
+    owner.post("/auth/tenants/webhooks/config", config).await.expect(200);
+    let mut seen = Vec::new();
+
+    // when
+    for role in ["viewer", "developer"] {
+        let (joined, member) = join(&server, &owner, &format!("{role}@example.com"), role).await;
+        let me = member.get("/auth/tenants/me").await.expect(200);
+        let details = member.get("/auth/tenants/details").await.expect(200);
+        seen.push([joined, me, details].map(|it| it["tenant"]["webhook_url"].is_string()));
+    }
+    for scope in ["usage:write", "webhooks:read"] {
+        let key = json!({ "name": scope, "scopes": [scope] });
+        let key = owner.post("/api-keys", key).await.expect(201);
+        let key = server.client.with_key(text(&key, "/key"));
+        let verified = key.get("/auth/tenants/verify").await.expect(200);
+        seen.push([verified["tenant"]["webhook_url"].is_string(); 3]);
+    }
+
+    // then
+    assert_eq!(seen, [[false; 3], [true; 3], [false; 3], [true; 3]]);
+    server.stop().await;
+}

@@ -120,3 +120,37 @@ async fn tenants_of_one_name_that_register_at_once_all_get_a_slug() {
     assert!(slugs.contains("acme") && slugs.iter().all(|slug| slug.starts_with("acme")), "{slugs:?}");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn what_is_missing_or_wrong_is_named_as_clients_of_these_routes_know_it() {
+    let server = TestServer::start().await;
+    let registered = server.client.register("acme").await;
+    let owner = server.client.with_key(registered["tokens"]["access"].as_str().unwrap());
+
+    for (path, body, field) in [
+        ("/auth/tenants/register", json!({}), "company_name"),
+        ("/auth/tenants/login", json!({ "email": "acme@example.com" }), "password"),
+        ("/auth/tenants/login", json!({ "email": "\u{0}", "password": "x", "tenant": "\u{0}" }), ""),
+        ("/auth/tenants/token/refresh", json!({}), "refresh"),
+        ("/auth/tenants/change-password", json!({ "old_password": "x" }), "new_password"),
+        ("/auth/tenants/api-keys/revoke", json!({ "confirm": true, "reason": 5 }), "reason"),
+        ("/auth/tenants/api-keys/revoke", json!({ "confirm": true, "reason": "\u{0}" }), "reason"),
+        ("/auth/tenants/api-keys/revoke", json!({ "confirm": true, "reason": "x".repeat(1_000) }), "reason"),
+    ] {
+        let refused = owner.post(path, body.clone()).await;
+        assert!(matches!(refused.status, 400 | 401), "{path} {body}: {}", refused.text);
+        if !field.is_empty() {
+            let refused = refused.expect_code(400, "invalid_field");
+            assert!(refused[field][0].is_string(), "{path}: {refused}");
+            assert_eq!(refused["errors"][0]["pointer"], format!("/{field}"), "{path}");
+        }
+    }
+    for (path, error) in [
+        ("/auth/tenants/api-keys/regenerate", "Confirmation required"),
+        ("/auth/tenants/api-keys/revoke", "Confirmation required"),
+    ] {
+        let empty = owner.send(owner.request(reqwest::Method::POST, path)).await;
+        assert_eq!(empty.expect(400)["error"], error, "{path}");
+    }
+    server.stop().await;
+}

@@ -144,6 +144,30 @@ async fn guesses_are_few_and_the_owner_still_signs_in() {
 }
 
 #[tokio::test]
+async fn attempts_that_were_counted_do_not_tell_of_which_tenant_an_address_is_a_member() {
+    let server = TestServer::start().await;
+    server.client.register("acme").await;
+    server.client.register("other").await;
+    let guess = async |email: &str, tenant: Option<&str>| {
+        let login = json!({ "email": email, "password": "wrong horse battery", "tenant": tenant });
+        server.client.post("/auth/tenants/login", login).await.status
+    };
+
+    // Of a member of the tenant, of a member of another one, and of nobody.
+    for email in ["acme@example.com", "other@example.com", "nobody@example.com"] {
+        let mut answers = Vec::new();
+        for tenant in [None, Some("acme"), Some("other")] {
+            for _ in 0..11 {
+                answers.push(guess(email, tenant).await);
+            }
+        }
+        let expected = [[401; 10].as_slice(), &[429]].concat().repeat(3);
+        assert_eq!(answers, expected, "{email}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn an_attempt_that_nobody_looked_at_does_not_count() {
     // given a server whose queue of passwords is full
     let server = TestServer::start().await;

@@ -44,6 +44,32 @@ async fn a_customer_signs_in_and_reads_its_own() {
 }
 
 #[tokio::test]
+async fn who_has_the_address_of_a_customer_no_more_is_not_the_customer_any_more() {
+    // given
+    let Some(scene) = Scene::of("customers", json!({})).await else { return };
+    let ada = customer(&scene, "ada", "old@example.com").await;
+    scene.provider.add("alice", verified("old@example.com")).await;
+    scene.provider.add("ada", verified("new@example.com")).await;
+    let (_, signed_in) = scene.sign_in("alice").await;
+    let alice = scene.server.client.with_key(signed_in["token"]["secret"].as_str().unwrap());
+
+    // when
+    scene.client.patch("/customers/ada", json!({ "name": "Ada" })).await.expect(200);
+    alice.get("/customers/ada").await.expect(200);
+    scene.client.patch("/customers/ada", json!({ "email": "new@example.com" })).await.expect(200);
+
+    // then
+    alice.get("/customers/ada").await.expect_code(401, "unauthorized");
+    assert_eq!(
+        refusal(scene.sign_in("alice").await),
+        refused(403, "sign_in_denied", json!("unknown_identity"))
+    );
+    let (status, signed_in) = scene.sign_in("ada").await;
+    assert_eq!((status, &signed_in["customer"]["id"]), (200, &ada["id"]), "{signed_in}");
+    scene.server.stop().await;
+}
+
+#[tokio::test]
 async fn strangers_sign_up_only_where_the_tenant_lets_them() {
     let Some(mut scene) = Scene::of("customers", json!({})).await else { return };
     scene.provider.add("new", verified("New@example.com")).await;

@@ -1,15 +1,16 @@
 //! What Stripe tells by itself of a connected account.
 
-use std::fs;
+use std::{fs, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use usance_app::stripe::ConnectStyle;
 use usance_core::webhook::verify_stripe_signature;
-use usance_testkit::{Reply, StripePeer, StripeVice, TestServer, shared_file};
+use usance_testkit::{PeerAccount, Reply, StripePeer, StripeVice, TestServer, shared_file};
 
-use super::{Scene, speaks_with, text};
+use super::{DISCONNECT, Scene, speaks_with, text};
 
 const PATH: &str = "/inbound/stripe/connect/";
 const UPDATED: &str = "account.updated";
@@ -118,7 +119,7 @@ async fn what_stripe_did_not_sign_just_now_changes_nothing() {
     scene.server.client.send(twice).await.expect_code(400, "signature_invalid");
     let unsigned = scene.server.client.request(Method::POST, PATH).body(body.clone());
     scene.server.client.send(unsigned).await.expect_code(400, "signature_invalid");
-    let large = " ".repeat(1024 * 1024 + 1);
+    let large = " ".repeat(256 * 1024 + 1);
     deliver(&scene.server, &own(now, &large), &large).await.expect_code(413, "payload_too_large");
     assert_eq!(scene.asked().len(), asked, "Stripe is not asked");
     assert_eq!(scene.stored(&scene.owner).await, ("connected".to_owned(), json!("acct_1")));
@@ -243,5 +244,63 @@ async fn the_published_notices_are_understood() {
     // then
     assert_eq!(scene.asked()[asked..], ["GET /v1/accounts/{id}", "GET /v1/accounts/{id}"]);
     assert_eq!(scene.stored(&scene.owner).await.0, "disconnected");
+    scene.server.stop().await;
+}
+
+/// Sends a notice, whose question to Stripe is answered as things are now, but not yet.
+async fn tell_slowly(scene: &Scene) -> impl Future<Output = Reply> {
+    let (gate, asked) = (Arc::new(Notify::new()), scene.asked().len());
+    scene.peer.hold_back(&gate);
+    let body = StripePeer::notice(UPDATED, "acct_1");
+    let server = &scene.server;
+    let mut answer = Box::pin(async move { tell(server, &body).await });
+    while scene.asked().len() == asked {
+        assert!(futures_util::poll!(&mut answer).is_pending());
+        tokio::task::yield_now().await;
+    }
+    async move {
+        gate.notify_one();
+        answer.await
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_stripe_that_was_overtaken_does_not_count() {
+    // given
+    let scene = Scene::new().await;
+    scene.connect(&scene.owner).await.expect(200);
+    let activate = |account: &mut PeerAccount| {
+        account.charges_enabled = true;
+        account.payouts_enabled = true;
+    };
+
+    // when an account is restricted at the first question and active at the second, which is answered first
+    let slow = tell_slowly(&scene).await;
+    scene.peer.change("acct_1", activate);
+    tell(&scene.server, &StripePeer::notice(UPDATED, "acct_1")).await.expect(200);
+    slow.await.expect(200);
+
+    // then
+    assert_eq!(scene.stored(&scene.owner).await, ("active".to_owned(), json!("acct_1")));
+
+    // when the newer answer says what was known already
+    scene.peer.change("acct_1", |account| account.payouts_enabled = false);
+    let slow = tell_slowly(&scene).await;
+    scene.peer.change("acct_1", activate);
+    tell(&scene.server, &StripePeer::notice(UPDATED, "acct_1")).await.expect(200);
+    slow.await.expect(200);
+
+    // then
+    assert_eq!(scene.stored(&scene.owner).await, ("active".to_owned(), json!("acct_1")));
+
+    // when it was disconnected at the question, and is connected anew before the answer
+    scene.peer.change("acct_1", |account| account.is_connected = false);
+    let slow = tell_slowly(&scene).await;
+    scene.owner.delete(DISCONNECT).await.expect(200);
+    scene.connect(&scene.owner).await.expect(200);
+    slow.await.expect(200);
+
+    // then
+    assert_eq!(scene.stored(&scene.owner).await, ("active".to_owned(), json!("acct_1")));
     scene.server.stop().await;
 }
