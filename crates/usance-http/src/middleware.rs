@@ -10,7 +10,7 @@ use std::{
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{HeaderName, HeaderValue},
+    http::{HeaderName, HeaderValue, header},
     middleware::Next,
     response::Response,
 };
@@ -53,6 +53,11 @@ pub(crate) async fn observe(State(state): State<HttpState>, mut request: Request
         ),
     };
     let mut response = error::render(response, request_id);
+    if route.starts_with("/api/") {
+        // Answers are a tenant's own, and some hold secrets: what may be kept says so itself.
+        let cache = response.headers_mut().entry(header::CACHE_CONTROL);
+        cache.or_insert_with(|| HeaderValue::from_static("no-store"));
+    }
     let status = response.status().as_u16();
     let elapsed = started.elapsed();
     metrics::counter!("usance_http_requests_total", "method" => method.to_string(), "route" => route.clone(), "status" => status.to_string()).increment(1);

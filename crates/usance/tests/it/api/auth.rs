@@ -72,6 +72,23 @@ async fn a_publishable_key_reaches_nothing_that_is_not_public() {
 }
 
 #[tokio::test]
+async fn no_cache_keeps_an_answer_of_the_api() {
+    let server = TestServer::start().await;
+    let client = server.client.tenant("acme").await;
+    let login = serde_json::json!({ "email": "acme@example.com", "password": "correct horse battery" });
+
+    for reply in [
+        server.client.post("/auth/tenants/login", login).await,
+        client.get("/customers").await,
+        client.get("/customers/nobody").await,
+        server.client.get("/customers").await,
+    ] {
+        assert_eq!(reply.header("cache-control"), Some("no-store"), "{}", reply.text);
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_member_chooses_the_mode_with_a_header() {
     let server = TestServer::start().await;
     let registered = server.client.register("acme").await;
