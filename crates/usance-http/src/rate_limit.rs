@@ -221,9 +221,13 @@ pub(crate) fn client_address(
 /// The address that the outermost of the trusted proxies was called from. What stands before it can be made up.
 fn forwarded_for(headers: &HeaderMap, trusted_proxies: usize) -> Option<IpAddr> {
     let place = trusted_proxies.checked_sub(1)?;
-    let lists = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
-    let addresses: Vec<&str> = lists.flat_map(|list| list.split(',')).map(str::trim).collect();
-    addresses.iter().rev().nth(place)?.parse().ok()
+    // What the client wrote may be any bytes, and must not hide what the proxies added.
+    let lists = headers.get_all("x-forwarded-for").iter().map(|value| value.as_bytes());
+    let addresses: Vec<&[u8]> = lists.flat_map(|list| list.split(|byte| *byte == b',')).collect();
+    let address = str::from_utf8(addresses.iter().rev().nth(place)?).ok()?.trim();
+    // Some proxies write brackets, or add the port.
+    let with_port = || address.parse::<SocketAddr>().ok().map(|address| address.ip());
+    address.trim_matches(['[', ']']).parse().ok().or_else(with_port)
 }
 
 /// An IPv4 address, or the network of an IPv6 address that one customer of a provider has.

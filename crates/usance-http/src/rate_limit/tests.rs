@@ -2,10 +2,10 @@ use axum::http::{HeaderMap, HeaderValue, Method};
 
 use super::{forwarded_for, network, pays};
 
-fn forwarded(lists: &[&'static str], trusted_proxies: usize) -> Option<String> {
+fn forwarded(lists: &[impl AsRef<[u8]>], trusted_proxies: usize) -> Option<String> {
     let mut headers = HeaderMap::new();
     for list in lists {
-        headers.append("x-forwarded-for", HeaderValue::from_static(list));
+        headers.append("x-forwarded-for", HeaderValue::from_bytes(list.as_ref()).unwrap());
     }
     forwarded_for(&headers, trusted_proxies).map(|address| address.to_string())
 }
@@ -22,6 +22,21 @@ fn only_what_a_trusted_proxy_wrote_is_believed() {
     let expected = [None, Some("192.0.2.1"), Some("198.51.100.7"), Some("203.0.113.9"), None];
     assert_eq!(believed.map(|it| it.as_deref().map(str::to_owned)), expected.map(|it| it.map(str::to_owned)));
     assert_eq!(forwarded(&["unknown"], 1), None);
+}
+
+#[test]
+fn what_a_client_wrote_does_not_hide_what_a_proxy_added() {
+    let hidden: [&[u8]; 2] = [b"\xff, 203.0.113.9", b"\xc3\xa9,,203.0.113.9"];
+    for list in hidden {
+        assert_eq!(forwarded(&[list], 1).as_deref(), Some("203.0.113.9"));
+    }
+    for (written, read) in [
+        ("203.0.113.9:49152", "203.0.113.9"),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+    ] {
+        assert_eq!(forwarded(&[written], 1).as_deref(), Some(read));
+    }
 }
 
 #[test]
