@@ -222,7 +222,7 @@ pub(crate) fn client_address(
 fn forwarded_for(headers: &HeaderMap, trusted_proxies: usize) -> Option<IpAddr> {
     let place = trusted_proxies.checked_sub(1)?;
     // What the client wrote may be any bytes, and must not hide what the proxies added.
-    let lists = headers.get_all("x-forwarded-for").iter().map(|value| value.as_bytes());
+    let lists = headers.get_all("x-forwarded-for").iter().map(HeaderValue::as_bytes);
     let addresses: Vec<&[u8]> = lists.flat_map(|list| list.split(|byte| *byte == b',')).collect();
     let address = str::from_utf8(addresses.iter().rev().nth(place)?).ok()?.trim();
     // Some proxies write brackets, or add the port.
