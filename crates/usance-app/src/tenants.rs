@@ -21,7 +21,7 @@ use crate::{
     error::{Code, Error, Faults, Result},
     fields::{check_optional_text, check_text, read_email},
     members::begin_verification,
-    sessions::{self, Attempt, Origin, Tokens},
+    sessions::{self, Origin, Tokens},
     webhooks,
 };
 
@@ -108,6 +108,7 @@ pub async fn register(app: &App, input: RegisterTenant, origin: Origin) -> Resul
         subscription_tier: "free".to_owned(),
         platform_fee_percentage: rust_decimal::Decimal::new(1500, 2),
         stripe_connect_account_id: None,
+        stripe_connect_revision: 0,
         stripe_connect_status: "pending".to_owned(),
         branding: serde_json::json!({}),
         webhook_url,
@@ -171,9 +172,8 @@ async fn store(app: &App, new: NewTenant, now: Timestamp) -> Result<RegisteredTe
     tenants::insert(&mut tx, &tenant).await.map_err(taken)?;
     members::insert(&mut tx, &owner).await?;
     let (tokens, signed_in) = sessions::begin(app, &mut tx, &owner, &origin, now).await?;
-    let attempt = Attempt::new(app, Some((tenant.id, owner.id)), (&owner.email, None), origin.address);
     let account = (owner.email.as_str(), tenant.slug.as_str());
-    sessions::note_sign_in(app, &mut tx, (&attempt.strangers(), &attempt), account, now).await?;
+    sessions::note_sign_in(app, &mut tx, account, sessions::STRANGERS, origin.address, now).await?;
     let cx = sessions::cx_of(app, scope, signed_in, &origin, now);
     audit::record(&cx, &mut tx, registered(&tenant, &owner)).await?;
     begin_verification(app, &mut tx, &owner, &tenant).await?;

@@ -32,6 +32,8 @@ pub struct Tenant {
     pub stripe_connect_account_id: Option<String>,
     /// How far the connection to Stripe is.
     pub stripe_connect_status: String,
+    /// How often something was learnt of that connection.
+    pub stripe_connect_revision: i64,
     /// Colours and logo.
     pub branding: Value,
     /// Address of the default endpoint of webhooks in the mode of the transaction.
@@ -55,6 +57,7 @@ struct Row {
     platform_fee_percentage: Decimal,
     stripe_connect_account_id: Option<String>,
     stripe_connect_status: String,
+    stripe_connect_revision: i64,
     branding: Value,
     webhook_url: Option<String>,
     invoice_prefix: String,
@@ -75,6 +78,7 @@ impl From<Row> for Tenant {
             platform_fee_percentage: row.platform_fee_percentage,
             stripe_connect_account_id: row.stripe_connect_account_id,
             stripe_connect_status: row.stripe_connect_status,
+            stripe_connect_revision: row.stripe_connect_revision,
             branding: row.branding,
             webhook_url: row.webhook_url,
             invoice_prefix: row.invoice_prefix,
@@ -109,7 +113,7 @@ pub async fn find(tx: &mut TenantTx) -> Result<Option<Tenant>, DbError> {
         Row,
         r#"-- tenants::find
         SELECT t.tenant_id, company_name, slug, email, domain, is_active, subscription_tier, platform_fee_percentage,
-            stripe_connect_account_id, stripe_connect_status, branding, e.url AS "webhook_url?", invoice_prefix, t.created_at,
+            stripe_connect_account_id, stripe_connect_status, stripe_connect_revision, branding, e.url AS "webhook_url?", invoice_prefix, t.created_at,
             t.updated_at
         FROM tenants t
         LEFT JOIN webhook_endpoints e
@@ -184,20 +188,7 @@ pub async fn find_id_by_stripe_account(
     Ok(row.map(|row| TenantId::from_uuid(row.tenant_id)))
 }
 
-/// The connected Stripe account of the transaction's own tenant, and how often something was learnt of the connection.
-pub async fn find_stripe_account(tx: &mut TenantTx) -> Result<(Option<String>, i64), DbError> {
-    let (tenant, _) = tx.keys();
-    let row = sqlx::query!(
-        "-- tenants::find_stripe_account
-        SELECT stripe_connect_account_id, stripe_connect_revision FROM tenants WHERE tenant_id = $1",
-        tenant,
-    )
-    .fetch_one(tx.connection())
-    .await?;
-    Ok((row.stripe_connect_account_id, row.stripe_connect_revision))
-}
-
-/// Counts that something was learnt of the connection of the transaction's own tenant to Stripe.
+/// Counts that something was learnt of the connection of the transaction's own tenant to Stripe, which did not change it.
 pub async fn count_stripe_answer(tx: &mut TenantTx) -> Result<(), DbError> {
     let (tenant, _) = tx.keys();
     sqlx::query!(
@@ -210,7 +201,8 @@ pub async fn count_stripe_answer(tx: &mut TenantTx) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Sets the connected Stripe account of the transaction's own tenant, or none, and how far the connection is. Conflict:
+/// Sets the connected Stripe account of the transaction's own tenant, or none, and how far the connection is, and counts that.
+/// Conflict:
 /// `tenants_stripe_connect_account_id_key`.
 pub async fn set_stripe_account(
     tx: &mut TenantTx,
@@ -221,7 +213,8 @@ pub async fn set_stripe_account(
     let (tenant, _) = tx.keys();
     sqlx::query!(
         "-- tenants::set_stripe_account
-        UPDATE tenants SET stripe_connect_account_id = $2, stripe_connect_status = $3, updated_at = $4
+        UPDATE tenants SET stripe_connect_account_id = $2, stripe_connect_status = $3,
+            stripe_connect_revision = stripe_connect_revision + 1, updated_at = $4
         WHERE tenant_id = $1",
         tenant,
         account_id,

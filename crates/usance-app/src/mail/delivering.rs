@@ -15,7 +15,6 @@ use usance_core::mail::{ATTEMPTS_MAX, next_attempt};
 use usance_db::{
     Scope, TenantTx, mail_limits,
     mails::{self, ClaimedMail, MailOutcome},
-    members,
 };
 
 use super::{
@@ -27,6 +26,7 @@ use super::{
 use crate::{
     App,
     error::{Result, chain},
+    members,
 };
 
 /// Mails under way in one process.
@@ -133,12 +133,12 @@ async fn attempt(app: &App, scope: Scope, claimed: &ClaimedMail) -> Result<()> {
 /// Makes mails of a request to reset a password, and forgets it.
 async fn resolve(app: &App, scope: Scope, claimed: &ClaimedMail) -> Result<()> {
     if let Some(request) = open::<ResetRequest>(app, scope, claimed) {
-        let accounts = crate::members::accounts_to_reset(app, &request).await?;
+        let accounts = members::accounts_to_reset(app, &request).await?;
         // A request for nobody uses nothing up, or it would keep the next one from somebody.
         if !accounts.is_empty()
             && is_within_limit(app, MailKind::ResetRequest, &request.email, claimed).await?
         {
-            crate::members::issue_resets(app, accounts).await?;
+            members::issue_resets(app, accounts).await?;
         }
     }
     let mut tx = app.db.tenant(scope).await?;
@@ -188,7 +188,7 @@ async fn may_mail_strangers(app: &App, scope: Scope, kind: MailKind, claimed: &C
     let limit = kind.limit_of_unverified().filter(|_| claimed.attempt == 1);
     let Some(limit) = limit else { return Ok(true) };
     let mut tx = app.db.tenant(scope).await?;
-    if members::has_verified_owner(&mut tx).await? {
+    if usance_db::members::has_verified_owner(&mut tx).await? {
         return Ok(true);
     }
     count(app, tx, &[], "unverified", limit).await

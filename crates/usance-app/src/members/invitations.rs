@@ -25,7 +25,7 @@ use crate::{
     error::{Code, Error, Faults, Result},
     fields::{check_optional_text, read_email},
     mail::{self, MailKind},
-    sessions::{self, Attempt, Origin, SignedIn, note_sign_in, signed_in},
+    sessions::{self, Origin, STRANGERS, SignedIn, note_sign_in, signed_in},
 };
 
 /// How long an invitation can be accepted.
@@ -148,9 +148,8 @@ pub async fn accept(app: &App, input: AcceptInvitation, origin: Origin) -> Resul
         begin_verification(app, &mut tx, &member, &company).await?;
     }
     let (tokens, caller) = sessions::begin(app, &mut tx, &member, &origin, now).await?;
-    let attempt = Attempt::new(app, Some((tenant, member.id)), (&member.email, None), origin.address);
     let account = (member.email.as_str(), company.slug.as_str());
-    note_sign_in(app, &mut tx, (&attempt.strangers(), &attempt), account, now).await?;
+    note_sign_in(app, &mut tx, account, STRANGERS, origin.address, now).await?;
     let cx = sessions::cx_of(app, scope, caller, &origin, now);
     record(&cx, &mut tx, "member.joined", &open).await?;
     let publishable_key = api_keys::find_publishable(&cx, &mut tx).await?;

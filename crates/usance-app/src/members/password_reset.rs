@@ -21,7 +21,7 @@ use crate::{
     error::{Error, Faults, Result},
     fields::{check_optional_text, read_email},
     mail::{self, MailKind, ResetRequest},
-    sessions::{Attempt, Origin, cx_of_stranger, note_sign_in},
+    sessions::{Origin, STRANGERS, cx_of_stranger, note_sign_in},
 };
 
 /// How long a token sets a password.
@@ -114,9 +114,8 @@ pub async fn reset_password(
     sessions::revoke_others(&mut tx, member.id, None, RevokedReason::PasswordChanged, cx.now).await?;
     // Whoever lost the account may have let somebody else in: identities are linked anew by the verified address.
     identity_providers::unlink_member(&mut tx, member.id).await?;
-    let attempt = Attempt::new(app, Some((tenant.id, member.id)), (&member.email, None), origin.address);
     let account = (member.email.as_str(), tenant.slug.as_str());
-    note_sign_in(app, &mut tx, (&attempt.strangers(), &attempt), account, cx.now).await?;
+    note_sign_in(app, &mut tx, account, STRANGERS, origin.address, cx.now).await?;
     password_changed(&cx, &mut tx, &member, &tenant).await?;
     record(&cx, &mut tx, "member.password_reset", member.id).await?;
     Ok(tx.commit().await?)

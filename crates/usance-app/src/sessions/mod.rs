@@ -4,7 +4,7 @@ mod refresh;
 mod throttle;
 
 pub use refresh::refresh;
-pub(crate) use throttle::{Attempt, count as count_attempt, nobody, note_sign_in, note_success};
+pub(crate) use throttle::{Attempt, STRANGERS, count as count_attempt, nobody, note_sign_in, note_success};
 
 use std::net::IpAddr;
 
@@ -135,7 +135,8 @@ pub async fn sign_in(app: &App, input: SignIn, origin: Origin) -> Result<SignedI
         tx.commit().await?;
         return Err(second_factor_invalid());
     }
-    note_sign_in(app, &mut tx, (&source, &attempt), (&email, &tenant.slug), now).await?;
+    let own = (email.as_str(), tenant.slug.as_str());
+    note_sign_in(app, &mut tx, own, &source.source, origin.address, now).await?;
     if let Some(rehashed) = rehashed {
         members::set_password(&mut tx, member.id, &rehashed, now).await?;
     }

@@ -25,6 +25,8 @@ const ATTEMPTS_MAX: i32 = 10;
 const WINDOW: SignedDuration = SignedDuration::from_mins(15);
 /// How long a network is known after a sign-in.
 const NETWORK_KNOWN: SignedDuration = SignedDuration::from_hours(90 * 24);
+/// All networks that are not known, as a source.
+pub(crate) const STRANGERS: &[u8] = &[];
 /// How long a window is kept.
 const WINDOW_KEPT: SignedDuration = SignedDuration::from_hours(24);
 
@@ -90,7 +92,7 @@ pub(crate) async fn count(tx: &mut TenantTx, attempt: &Attempt, now: Timestamp) 
     let before = |span| now.saturating_sub(span).unwrap_or(now);
     let own = attempt.source(attempt.network.clone().unwrap_or_default());
     let is_known = sign_in_attempts::is_known(tx, &own, before(NETWORK_KNOWN)).await?;
-    let source = if is_known { own } else { attempt.source(Vec::new()) };
+    let source = if is_known { own } else { attempt.source(STRANGERS.to_vec()) };
     sign_in_attempts::forget(tx, before(WINDOW_KEPT), before(NETWORK_KNOWN)).await?;
     let full = sign_in_attempts::count(tx, &source, ATTEMPTS_MAX, before(WINDOW), now).await?;
     let Some(window_started_at) = full else { return Ok(source) };
@@ -112,24 +114,19 @@ pub(crate) async fn note_success(
     Ok(sign_in_attempts::note_success(tx, source, attempt.network.as_deref(), now).await?)
 }
 
-/// The same for an account, however its member asks for it.
+/// The same for the account of an e-mail address in the tenant with a slug, however its member asks for it.
 pub(crate) async fn note_sign_in(
     app: &App,
     tx: &mut TenantTx,
-    (source, attempt): (&Source, &Attempt),
     (email, slug): (&str, &str),
+    source: &[u8],
+    address: Option<IpAddr>,
     now: Timestamp,
 ) -> Result<()> {
+    let network = known_as(app, address);
     for slug in [None, Some(slug)] {
-        let source = Source { account_hash: account_hash(app, email, slug), source: source.source.clone() };
-        note_success(tx, &source, attempt, now).await?;
+        let source = Source { account_hash: account_hash(app, email, slug), source: source.to_vec() };
+        sign_in_attempts::note_success(tx, &source, network.as_deref(), now).await?;
     }
     Ok(())
-}
-
-impl Attempt {
-    /// The source of all networks that are not known.
-    pub(crate) fn strangers(&self) -> Source {
-        self.source(Vec::new())
-    }
 }

@@ -74,10 +74,15 @@ pub struct Stripe {
 impl Stripe {
     /// Prepares the way; connections are made when they are needed.
     pub fn new(settings: StripeSettings) -> std::result::Result<Self, reqwest::Error> {
-        let StripeSettings { secret_key, connect_client_id, connect_style, connect_webhook_secret, .. } =
-            settings;
-        let client = |key| StripeClient::new(key, settings.api_base, settings.connect_base);
-        let client = secret_key.map(client).transpose()?;
+        let StripeSettings {
+            secret_key,
+            connect_client_id,
+            connect_style,
+            connect_webhook_secret,
+            api_base,
+            connect_base,
+        } = settings;
+        let client = secret_key.map(|key| StripeClient::new(key, api_base, connect_base)).transpose()?;
         Ok(Self { client, connect_client_id, connect_webhook_secret, connect_style })
     }
 

@@ -27,9 +27,10 @@ const ASKED_MAX: usize = 5;
 pub async fn status(cx: &Cx) -> Result<Option<(Account, ConnectStatus)>> {
     for _ in 0..ASKED_MAX {
         let mut tx = cx.begin().await?;
-        let (account_id, revision) = tenants::find_stripe_account(&mut tx).await?;
+        let tenant = own_tenant(&mut tx).await?;
         drop(tx);
-        let Some(account_id) = account_id else { return Ok(None) };
+        let revision = tenant.stripe_connect_revision;
+        let Some(account_id) = tenant.stripe_connect_account_id else { return Ok(None) };
         match cx.app.stripe.client()?.get_account(&account_id).await {
             Ok(account) => {
                 let status = ConnectStatus::of_account(account.charges_enabled, account.payouts_enabled);
@@ -49,22 +50,24 @@ pub async fn status(cx: &Cx) -> Result<Option<(Account, ConnectStatus)>> {
     Err(Error::refused(Code::Unavailable, detail))
 }
 
-/// Locks the tenant, unless something was learnt of the connection since its revision was read; counts what is learnt now.
-async fn begin_unless_overtaken(cx: &Cx, revision: i64) -> Result<Option<TenantTx>> {
+/// Locks the tenant, unless something was learnt of the connection since its revision was read.
+async fn begin_unless_overtaken(cx: &Cx, revision: i64) -> Result<Option<(TenantTx, Tenant)>> {
+    let (tx, tenant) = begin_locked(cx).await?;
+    Ok((tenant.stripe_connect_revision == revision).then_some((tx, tenant)))
+}
+
+async fn begin_locked(cx: &Cx) -> Result<(TenantTx, Tenant)> {
     let mut tx = cx.begin().await?;
     tenants::lock(&mut tx).await?;
-    if tenants::find_stripe_account(&mut tx).await?.1 != revision {
-        return Ok(None);
-    }
-    tenants::count_stripe_answer(&mut tx).await?;
-    Ok(Some(tx))
+    let tenant = own_tenant(&mut tx).await?;
+    Ok((tx, tenant))
 }
 
 /// Says whether the status counts.
 async fn note_status(cx: &Cx, account_id: &str, revision: i64, status: ConnectStatus) -> Result<bool> {
-    let Some(mut tx) = begin_unless_overtaken(cx, revision).await? else { return Ok(false) };
-    let tenant = own_tenant(&mut tx).await?;
+    let Some((mut tx, tenant)) = begin_unless_overtaken(cx, revision).await? else { return Ok(false) };
     if tenant.stripe_connect_status == status.as_str() {
+        tenants::count_stripe_answer(&mut tx).await?;
         tx.commit().await?;
         return Ok(true);
     }
@@ -82,8 +85,9 @@ async fn note_status(cx: &Cx, account_id: &str, revision: i64, status: ConnectSt
 
 /// Ends the connection, as Stripe has; says whether that counts.
 async fn end_unless_overtaken(cx: &Cx, account_id: &str, revision: i64) -> Result<bool> {
-    let Some(tx) = begin_unless_overtaken(cx, revision).await? else { return Ok(false) };
-    end_in(cx, tx, account_id, "deauthorized at Stripe").await
+    let Some((tx, tenant)) = begin_unless_overtaken(cx, revision).await? else { return Ok(false) };
+    end_in(cx, tx, &tenant, account_id, "deauthorized at Stripe").await?;
+    Ok(true)
 }
 
 /// Connects an account in the caller's transaction. The tenant must be locked and have none.
@@ -105,17 +109,22 @@ pub(super) async fn connect(
 
 /// Ends the connection to an account; says whether there was one.
 pub(super) async fn end(cx: &Cx, account_id: &str, reason: &'static str) -> Result<bool> {
-    let mut tx = cx.begin().await?;
-    tenants::lock(&mut tx).await?;
-    end_in(cx, tx, account_id, reason).await
-}
-
-async fn end_in(cx: &Cx, mut tx: TenantTx, account_id: &str, reason: &'static str) -> Result<bool> {
-    let tenant = own_tenant(&mut tx).await?;
+    let (tx, tenant) = begin_locked(cx).await?;
     // Somebody may have ended it meanwhile, and connected another account.
     if tenant.stripe_connect_account_id.as_deref() != Some(account_id) {
         return Ok(false);
     }
+    end_in(cx, tx, &tenant, account_id, reason).await?;
+    Ok(true)
+}
+
+async fn end_in(
+    cx: &Cx,
+    mut tx: TenantTx,
+    tenant: &Tenant,
+    account_id: &str,
+    reason: &'static str,
+) -> Result<()> {
     store(cx, &mut tx, None, ConnectStatus::Disconnected).await?;
     stripe_connect_states::retire_all(&mut tx, cx.now).await?;
     let audited = Audited {
@@ -123,16 +132,14 @@ async fn end_in(cx: &Cx, mut tx: TenantTx, account_id: &str, reason: &'static st
         before: Some(seen(Some(account_id), &tenant.stripe_connect_status)),
         after: Some(seen(None, ConnectStatus::Disconnected.as_str())),
         reason: Some(reason.to_owned()),
-        ..about(&tenant)
+        ..about(tenant)
     };
     audit::record(cx, &mut tx, audited).await?;
-    tx.commit().await?;
-    Ok(true)
+    Ok(tx.commit().await?)
 }
 
 /// An account serves both modes, and so both are told.
 async fn store(cx: &Cx, tx: &mut TenantTx, account_id: Option<&str>, status: ConnectStatus) -> Result<()> {
-    tenants::count_stripe_answer(tx).await?;
     let stored = tenants::set_stripe_account(tx, account_id, status.as_str(), cx.now).await;
     stored.map_err(|error| {
         if error.is_conflict("tenants_stripe_connect_account_id_key") {

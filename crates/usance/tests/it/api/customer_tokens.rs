@@ -16,6 +16,14 @@ fn id(value: &Value) -> String {
     value["id"].as_str().unwrap().to_owned()
 }
 
+/// A tenant with one customer.
+async fn acme_with_ada(server: &TestServer) -> Client {
+    let client = server.client.tenant("acme").await;
+    let ada = json!({ "external_id": "ada", "name": "Ada", "currency": "USD" });
+    client.post("/customers", ada).await.expect(201);
+    client
+}
+
 async fn token(client: &Client, customer: &str) -> Client {
     let issued = client.post(&format!("/customers/{customer}/tokens"), json!({})).await.expect(201);
     client.with_key(issued["secret"].as_str().unwrap())
@@ -178,11 +186,7 @@ async fn a_token_ends_at_its_time_when_it_is_revoked_signed_out_and_with_its_cus
     // given
     let clock = MovableClock::default();
     let server = TestServer::start_by(&clock, TestDatabase::new().await, |_| {}).await;
-    let client = server.client.tenant("acme").await;
-    client
-        .post("/customers", json!({ "external_id": "ada", "name": "Ada", "currency": "USD" }))
-        .await
-        .expect(201);
+    let client = acme_with_ada(&server).await;
     let issue = async |seconds: i64| {
         let body = json!({ "expires_in_seconds": seconds });
         client.post("/customers/ada/tokens", body).await.expect(201)
@@ -220,11 +224,7 @@ async fn a_token_ends_at_its_time_when_it_is_revoked_signed_out_and_with_its_cus
 #[tokio::test]
 async fn a_token_that_cannot_be_is_refused() {
     let server = TestServer::start().await;
-    let client = server.client.tenant("acme").await;
-    client
-        .post("/customers", json!({ "external_id": "ada", "name": "Ada", "currency": "USD" }))
-        .await
-        .expect(201);
+    let client = acme_with_ada(&server).await;
     for seconds in [-1, 0, 59, 86_401, i64::MAX] {
         let body = json!({ "expires_in_seconds": seconds });
         let refused = client.post("/customers/ada/tokens", body).await.expect_code(422, "invalid_field");
@@ -289,11 +289,7 @@ async fn a_customer_asks_as_often_as_a_member_however_many_tokens_it_has() {
 #[tokio::test]
 async fn a_customer_makes_no_wallet_by_looking() {
     let server = TestServer::start().await;
-    let client = server.client.tenant("acme").await;
-    client
-        .post("/customers", json!({ "external_id": "ada", "name": "Ada", "currency": "USD" }))
-        .await
-        .expect(201);
+    let client = acme_with_ada(&server).await;
     let ada = token(&client, "ada").await;
 
     ada.get("/customers/ada/wallet").await.expect_code(404, "not_found");
