@@ -36,35 +36,22 @@ impl KeyColumns {
         self.occurred_at.push(occurred_at.to_sqlx());
     }
 
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
     /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 }
 
-/// The constraint that refuses a key which somebody has.
+/// The constraint that refuses a key which somebody has, where no replay is expected.
 pub const KEY_CONSTRAINT: &str = "event_keys_pkey";
 
-/// Claims keys that nobody has, at two thirds of the cost of [`claim`], where no event is stored with them. If somebody
-/// has one, [`KEY_CONSTRAINT`] refuses all, and the transaction is lost.
-pub async fn claim_fresh(tx: &mut WriterTx, keys: &KeyColumns) -> Result<(), DbError> {
-    sqlx::query!(
-        "-- event_keys::claim_fresh
-        INSERT INTO event_keys (key, tenant_id, livemode, payload_hash, occurred_at)
-        SELECT unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::bool[]), unnest($4::uuid[]), unnest($5::timestamptz[])",
-        &keys.keys,
-        &keys.scopes.tenants,
-        &keys.scopes.livemodes,
-        &keys.payload_hashes,
-        &keys.occurred_at as &[jiff_sqlx::Timestamp],
-    )
-    .execute(tx.connection())
-    .await?;
-    Ok(())
-}
-
 /// Claims the keys that nobody had and counts them. A key that another transaction is about to claim is waited for.
-pub async fn claim(tx: &mut WriterTx, keys: &KeyColumns) -> Result<u64, DbError> {
+pub async fn claim(tx: &mut WriterTx, keys: &KeyColumns) -> Result<usize, DbError> {
     let claimed = sqlx::query!(
         "-- event_keys::claim
         INSERT INTO event_keys (key, tenant_id, livemode, payload_hash, occurred_at)
@@ -78,7 +65,7 @@ pub async fn claim(tx: &mut WriterTx, keys: &KeyColumns) -> Result<u64, DbError>
     )
     .execute(tx.connection())
     .await?;
-    Ok(claimed.rows_affected())
+    Ok(usize::try_from(claimed.rows_affected()).unwrap_or(usize::MAX))
 }
 
 /// Reads the payload hashes of those keys that this transaction did not claim, because they were there before.

@@ -28,18 +28,26 @@ impl ScopeColumns {
         self.tenants.push(scope.tenant.uuid());
         self.livemodes.push(scope.livemode);
     }
+
+    /// Tenants and modes as the functions of the database take them: those that all rows share come once.
+    pub(crate) fn shared(&self) -> (&[Uuid], &[bool]) {
+        let is_shared = self.tenants.windows(2).all(|pair| pair[0] == pair[1])
+            && self.livemodes.windows(2).all(|pair| pair[0] == pair[1]);
+        let rows = if is_shared { self.tenants.len().min(1) } else { self.tenants.len() };
+        (&self.tenants[..rows], &self.livemodes[..rows])
+    }
 }
 
 /// Events to keep and count.
 #[derive(Debug, Default)]
 pub struct EventColumns<'a> {
-    scopes: ScopeColumns,
-    customers: Vec<Uuid>,
-    occurred_at: Vec<jiff_sqlx::Timestamp>,
-    id_hashes: Vec<Uuid>,
-    ids: Vec<&'a str>,
-    types: Vec<&'a str>,
-    properties: Vec<&'a str>,
+    pub(crate) scopes: ScopeColumns,
+    pub(crate) customers: Vec<Uuid>,
+    pub(crate) occurred_at: Vec<jiff_sqlx::Timestamp>,
+    pub(crate) id_hashes: Vec<Uuid>,
+    pub(crate) ids: Vec<&'a str>,
+    pub(crate) types: Vec<&'a str>,
+    pub(crate) properties: Vec<&'a str>,
 }
 
 /// What is stored of an event besides whose it is.
@@ -88,25 +96,25 @@ impl<'a> EventColumns<'a> {
     }
 }
 
-/// Adds events whose keys this transaction claimed or, as [`crate::event_keys::claim_fresh`] does, claims with them; the
-/// partitions of their months exist.
-pub async fn insert_events(
+/// Claims keys, and adds events whose keys are claimed with them or were claimed before; the partitions of their months
+/// exist. If somebody has a key, [`crate::event_keys::KEY_CONSTRAINT`] refuses all, and the transaction is lost.
+pub async fn store_events(
     tx: &mut WriterTx,
     fresh: &KeyColumns,
     events: &EventColumns<'_>,
     received_at: Timestamp,
 ) -> Result<(), DbError> {
+    let (key_scopes, scopes) = (fresh.scopes.shared(), events.scopes.shared());
     sqlx::query!(
-        "-- ingest::insert_events
-        WITH claimed AS (
-            INSERT INTO event_keys (key, tenant_id, livemode, payload_hash, occurred_at)
-            SELECT unnest($10::uuid[]), unnest($11::uuid[]), unnest($12::bool[]), unnest($13::uuid[]), unnest($14::timestamptz[])
-        )
-        INSERT INTO events (tenant_id, livemode, customer_id, occurred_at, id_hash, id, type, properties, received_at)
-        SELECT unnest($1::uuid[]), unnest($2::bool[]), unnest($3::uuid[]), unnest($4::timestamptz[]), unnest($5::uuid[]),
-            unnest($6::text[]), unnest($7::text[]), unnest($8::text[]), $9",
-        &events.scopes.tenants,
-        &events.scopes.livemodes,
+        "-- ingest::store_events
+        SELECT store_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        &fresh.keys,
+        key_scopes.0,
+        key_scopes.1,
+        &fresh.payload_hashes,
+        &fresh.occurred_at as &[jiff_sqlx::Timestamp],
+        scopes.0,
+        scopes.1,
         &events.customers,
         &events.occurred_at as &[jiff_sqlx::Timestamp],
         &events.id_hashes,
@@ -114,11 +122,6 @@ pub async fn insert_events(
         &events.types as &[&str],
         &events.properties as &[&str],
         received_at.to_sqlx(),
-        &fresh.keys,
-        &fresh.scopes.tenants,
-        &fresh.scopes.livemodes,
-        &fresh.payload_hashes,
-        &fresh.occurred_at as &[jiff_sqlx::Timestamp],
     )
     .execute(tx.connection())
     .await?;

@@ -34,6 +34,7 @@ pub mod holds;
 pub mod idempotency;
 pub mod identity_providers;
 pub mod ingest;
+pub mod ingest_at_once;
 pub mod invitations;
 pub mod invoice_corrections;
 pub mod invoices;

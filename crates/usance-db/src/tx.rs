@@ -25,8 +25,10 @@ use crate::{DbError, catalog_news::Generations, catalog_versions, ledger};
 /// How to reach the database.
 #[derive(Debug, Clone)]
 pub struct DbSettings {
-    /// Connections that this process may hold.
+    /// Connections that this process may hold, besides those of the writers.
     pub connections_max: u32,
+    /// Connections of the writers of usage events.
+    pub writers: u32,
     /// How long a request waits for one of them.
     pub acquire_timeout: Duration,
     /// How long one statement may run.
@@ -49,6 +51,8 @@ const UNTESTED_IDLE: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Db {
     pool: PgPool,
+    /// Connections that are the writers' from the first statement on.
+    writers: PgPool,
     generations: Arc<Generations>,
     /// Whether a begin failed: it can leave its transaction open in a connection of the pool.
     begin_failed: Arc<AtomicBool>,
@@ -65,31 +69,36 @@ impl Db {
                 ("statement_timeout", statement_timeout.as_str()),
                 ("idle_in_transaction_session_timeout", "60000"),
             ]);
+        let writer_options =
+            options.clone().options([("role", "usance_writer"), ("synchronous_commit", "off")]);
         let begin_failed = Arc::new(AtomicBool::new(false));
-        let is_suspect = Arc::clone(&begin_failed);
-        let pool = PgPoolOptions::new()
-            .max_connections(settings.connections_max)
-            .acquire_timeout(settings.acquire_timeout)
-            .test_before_acquire(false)
-            .before_acquire(move |connection, idle| {
-                let is_suspect = is_suspect.load(Ordering::SeqCst);
-                Box::pin(async move {
-                    if is_suspect {
-                        return is_outside_transaction(connection).await;
-                    }
-                    if idle.idle_for > UNTESTED_IDLE {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
+        let pool = |connections| {
+            let is_suspect = Arc::clone(&begin_failed);
+            PgPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(settings.acquire_timeout)
+                .test_before_acquire(false)
+                .before_acquire(move |connection, idle| {
+                    let is_suspect = is_suspect.load(Ordering::SeqCst);
+                    Box::pin(async move {
+                        if is_suspect {
+                            return is_outside_transaction(connection).await;
+                        }
+                        if idle.idle_for > UNTESTED_IDLE {
+                            connection.ping().await?;
+                        }
+                        Ok(true)
+                    })
                 })
-            })
-            // A connection keeps the room that its largest statement took, and ten thousand events take megabytes.
-            .after_release(|connection, _| {
-                connection.shrink_buffers();
-                Box::pin(async { Ok(true) })
-            })
-            .connect_lazy_with(options);
-        Ok(Self { pool, generations: Arc::default(), begin_failed })
+                // A connection keeps the room that its largest statement took, and ten thousand events take megabytes.
+                .after_release(|connection, _| {
+                    connection.shrink_buffers();
+                    Box::pin(async { Ok(true) })
+                })
+        };
+        let writers = pool(settings.writers).connect_lazy_with(writer_options.options(WRITER_PLANNING));
+        let pool = pool(settings.connections_max).connect_lazy_with(options);
+        Ok(Self { pool, writers, generations: Arc::default(), begin_failed })
     }
 
     /// Begins a transaction that reaches the rows of one tenant and mode.
@@ -124,10 +133,32 @@ impl Db {
         &self.pool
     }
 
+    /// Connections for single statements of the writers, whose commits do not wait for the disk.
+    pub(crate) fn writers(&self) -> &PgPool {
+        &self.writers
+    }
+
     /// Begins a transaction that reaches the ingest tables of all tenants.
     pub async fn writer(&self) -> Result<WriterTx, DbError> {
         let generations = Arc::clone(&self.generations);
         Ok(WriterTx { tx: self.begin("BEGIN", "usance_writer", None).await?, generations })
+    }
+
+    /// The same, whose commit does not wait for the disk: others see the changes at once and wait for none of its locks
+    /// meanwhile. Nobody may be told of them before [`Self::flush`].
+    pub async fn unflushed_writer(&self) -> Result<WriterTx, DbError> {
+        let generations = Arc::clone(&self.generations);
+        let begin = "BEGIN; SET LOCAL synchronous_commit = off";
+        Ok(WriterTx { tx: self.begin(begin, "usance_writer", None).await?, generations })
+    }
+
+    /// Makes durable whatever was committed before, by any connection: the log is written in order, and this commits a
+    /// message in it.
+    pub async fn flush(&self) -> Result<(), DbError> {
+        sqlx::query("-- db::flush\nSELECT pg_logical_emit_message(true, 'usance', '') IS NOT NULL")
+            .execute(&self.pool)
+            .await?;
+        Ok(())
     }
 
     /// Begins a transaction that finds tenants by key and work by time.
@@ -138,6 +169,7 @@ impl Db {
     /// Closes every connection.
     pub async fn close(&self) {
         self.pool.close().await;
+        self.writers.close().await;
     }
 
     // In a task of its own, so that a caller who goes away cannot stop it between BEGIN and its bookkeeping.
@@ -185,6 +217,14 @@ fn begin_statement(begin: &str, role: &str, scope: Option<Scope>) -> String {
 /// when it has grown; and then it need not be made again for each of the small transactions, where it is a seventh of the
 /// cost.
 const PLANNING: &str = ", set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)";
+
+/// The same as settings of a connection.
+const WRITER_PLANNING: [(&str, &str); 4] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+];
 
 /// Takes a tenant's context in one round trip, and ends [`PLANNING`].
 const BECOME_TENANT: &str = "SELECT set_config('role', 'usance_app', true), set_config('app.tenant_id', $1, true), set_config('app.livemode', $2, true), set_config('plan_cache_mode', NULL, true), set_config('enable_seqscan', NULL, true), set_config('enable_hashjoin', NULL, true), set_config('enable_mergejoin', NULL, true)";
@@ -309,10 +349,7 @@ impl WriterTx {
     /// Holds the catalogues of these tenants still until the transaction ends; other writers may do the same. Returns their
     /// versions; one that never changed is absent.
     pub async fn share_catalogs(&mut self, scopes: &[Scope]) -> Result<Vec<(Scope, i64)>, DbError> {
-        let mut seats: Vec<i64> = scopes.iter().copied().flat_map(catalog_seats).collect();
-        seats.sort_unstable();
-        seats.dedup();
-        catalog_versions::share(self, &seats, scopes).await
+        catalog_versions::share(self, &catalog_seats_of(scopes), scopes).await
     }
 
     /// Goes on as a tenant, in the same transaction.
@@ -359,6 +396,14 @@ const CATALOG_SLOTS: u128 = 64;
 const CATALOG_SEATS: usize = 4;
 /// Keeps the seats apart from other advisory locks of the same database.
 const CATALOG_SEAT_BASE: i64 = 0x7573_616e_6365_0000;
+
+/// All seats of these catalogues, in the order in which they are taken.
+pub(crate) fn catalog_seats_of(scopes: &[Scope]) -> Vec<i64> {
+    let mut seats: Vec<i64> = scopes.iter().copied().flat_map(catalog_seats).collect();
+    seats.sort_unstable();
+    seats.dedup();
+    seats
+}
 
 fn catalog_seats(scope: Scope) -> [i64; CATALOG_SEATS] {
     let slot = usize::try_from(scope.tenant.uuid().as_u128() % CATALOG_SLOTS).unwrap_or_default();

@@ -28,89 +28,22 @@ pub struct BucketKey {
 
 /// Adds folded events to the buckets of what is counted or added up. No key may come twice.
 pub async fn fold_sums(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)]) -> Result<(), DbError> {
-    // Most buckets are there, and an update costs a sixth less than an insert that updates.
-    let missing = update_sums(tx, folds).await?.into_iter().filter_map(|place| {
-        let index = usize::try_from(place).ok()?.checked_sub(1)?;
-        folds.get(index).cloned()
-    });
-    let missing: Vec<(BucketKey, BucketFold)> = missing.collect();
-    if missing.is_empty() { Ok(()) } else { insert_sums(tx, &missing).await }
-}
-
-/// Adds to the buckets that are there, and returns the places of the others, from 1, in their order.
-async fn update_sums(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)]) -> Result<Vec<i32>, DbError> {
-    let columns = BucketColumns::new(folds);
-    let keys = &columns.keys;
-    let places = sqlx::query_scalar!(
-        r#"-- usage_folds::update_sums
-        WITH updated AS (
-            UPDATE usage_buckets AS b SET
-                event_count = b.event_count + s.event_count,
-                value_sum = b.value_sum + s.value_sum,
-                first_at = least(b.first_at, s.first_at),
-                last_at = greatest(b.last_at, s.last_at),
-                digest_high = b.digest_high # s.digest_high,
-                digest_low = b.digest_low # s.digest_low
-            FROM (
-                SELECT unnest($1::uuid[]) AS tenant_id, unnest($2::bool[]) AS livemode, unnest($3::uuid[]) AS customer_id,
-                    unnest($4::uuid[]) AS meter_id, unnest($5::timestamptz[]) AS bucket_start, unnest($6::bigint[]) AS event_count,
-                    unnest($7::numeric[]) AS value_sum, unnest($8::timestamptz[]) AS first_at, unnest($9::timestamptz[]) AS last_at,
-                    unnest($10::bigint[]) AS digest_high, unnest($11::bigint[]) AS digest_low,
-                    generate_series(1, cardinality($1::uuid[])) AS place
-            ) AS s
-            WHERE b.tenant_id = s.tenant_id AND b.livemode = s.livemode AND b.customer_id = s.customer_id
-                AND b.meter_id = s.meter_id AND b.bucket_start = s.bucket_start
-            RETURNING s.place
-        )
-        SELECT place AS "place!" FROM generate_series(1, cardinality($1::uuid[])) AS place
-        WHERE place NOT IN (SELECT u.place FROM updated u)
-        ORDER BY place"#,
-        &keys.scopes.tenants,
-        &keys.scopes.livemodes,
-        &keys.customers,
-        &keys.meters,
-        &keys.bucket_starts as &[jiff_sqlx::Timestamp],
-        &columns.event_counts,
-        &folds.iter().map(|(_, fold)| fold.value_sum).collect::<Vec<_>>(),
-        &columns.first_at as &[jiff_sqlx::Timestamp],
-        &columns.last_at as &[jiff_sqlx::Timestamp],
-        &columns.digests_high,
-        &columns.digests_low,
-    )
-    .fetch_all(tx.connection())
-    .await?;
-    Ok(places)
-}
-
-/// Makes buckets, or adds to those that another transaction made meanwhile.
-async fn insert_sums(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)]) -> Result<(), DbError> {
-    let columns = BucketColumns::new(folds);
-    let keys = &columns.keys;
+    let SumColumns { buckets, value_sums } = SumColumns::new(folds);
+    let scopes = buckets.keys.scopes.shared();
     sqlx::query!(
-        "-- usage_folds::insert_sums
-        INSERT INTO usage_buckets AS b (tenant_id, livemode, customer_id, meter_id, bucket_start, event_count, value_sum,
-            first_at, last_at, digest_high, digest_low)
-        SELECT unnest($1::uuid[]), unnest($2::bool[]), unnest($3::uuid[]), unnest($4::uuid[]), unnest($5::timestamptz[]),
-            unnest($6::bigint[]), unnest($7::numeric[]), unnest($8::timestamptz[]), unnest($9::timestamptz[]),
-            unnest($10::bigint[]), unnest($11::bigint[])
-        ON CONFLICT (tenant_id, livemode, customer_id, meter_id, bucket_start) DO UPDATE SET
-            event_count = b.event_count + excluded.event_count,
-            value_sum = b.value_sum + excluded.value_sum,
-            first_at = least(b.first_at, excluded.first_at),
-            last_at = greatest(b.last_at, excluded.last_at),
-            digest_high = b.digest_high # excluded.digest_high,
-            digest_low = b.digest_low # excluded.digest_low",
-        &keys.scopes.tenants,
-        &keys.scopes.livemodes,
-        &keys.customers,
-        &keys.meters,
-        &keys.bucket_starts as &[jiff_sqlx::Timestamp],
-        &columns.event_counts,
-        &folds.iter().map(|(_, fold)| fold.value_sum).collect::<Vec<_>>(),
-        &columns.first_at as &[jiff_sqlx::Timestamp],
-        &columns.last_at as &[jiff_sqlx::Timestamp],
-        &columns.digests_high,
-        &columns.digests_low,
+        "-- usage_folds::fold_sums
+        SELECT fold_sums($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        scopes.0,
+        scopes.1,
+        &buckets.keys.customers,
+        &buckets.keys.meters,
+        &buckets.keys.bucket_starts as &[jiff_sqlx::Timestamp],
+        &buckets.event_counts,
+        &value_sums,
+        &buckets.first_at as &[jiff_sqlx::Timestamp],
+        &buckets.last_at as &[jiff_sqlx::Timestamp],
+        &buckets.digests_high,
+        &buckets.digests_low,
     )
     .execute(tx.connection())
     .await?;
@@ -168,11 +101,11 @@ pub async fn fold_extremes(tx: &mut WriterTx, folds: &[(BucketKey, BucketFold)])
 }
 
 /// The columns of the keys of buckets.
-struct KeyColumns {
-    scopes: ScopeColumns,
-    customers: Vec<Uuid>,
-    meters: Vec<Uuid>,
-    bucket_starts: Vec<jiff_sqlx::Timestamp>,
+pub(crate) struct KeyColumns {
+    pub(crate) scopes: ScopeColumns,
+    pub(crate) customers: Vec<Uuid>,
+    pub(crate) meters: Vec<Uuid>,
+    pub(crate) bucket_starts: Vec<jiff_sqlx::Timestamp>,
 }
 
 impl KeyColumns {
@@ -191,13 +124,28 @@ impl KeyColumns {
 }
 
 /// The columns that every bucket has.
-struct BucketColumns {
-    keys: KeyColumns,
-    event_counts: Vec<i64>,
-    first_at: Vec<jiff_sqlx::Timestamp>,
-    last_at: Vec<jiff_sqlx::Timestamp>,
-    digests_high: Vec<i64>,
-    digests_low: Vec<i64>,
+pub(crate) struct BucketColumns {
+    pub(crate) keys: KeyColumns,
+    pub(crate) event_counts: Vec<i64>,
+    pub(crate) first_at: Vec<jiff_sqlx::Timestamp>,
+    pub(crate) last_at: Vec<jiff_sqlx::Timestamp>,
+    pub(crate) digests_high: Vec<i64>,
+    pub(crate) digests_low: Vec<i64>,
+}
+
+/// The columns of what is counted or added up.
+pub(crate) struct SumColumns {
+    pub(crate) buckets: BucketColumns,
+    pub(crate) value_sums: Vec<Decimal>,
+}
+
+impl SumColumns {
+    pub(crate) fn new(folds: &[(BucketKey, BucketFold)]) -> Self {
+        Self {
+            buckets: BucketColumns::new(folds),
+            value_sums: folds.iter().map(|(_, fold)| fold.value_sum).collect(),
+        }
+    }
 }
 
 impl BucketColumns {

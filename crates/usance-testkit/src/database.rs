@@ -146,6 +146,7 @@ impl TestDatabase {
     pub async fn check(&self) -> Report {
         let limits = DbSettings {
             connections_max: 1,
+            writers: 1,
             acquire_timeout: Duration::from_secs(30),
             statement_timeout: Duration::from_mins(5),
         };

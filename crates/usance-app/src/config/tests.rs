@@ -69,8 +69,8 @@ fn without_any_source_the_defaults_apply() {
     assert_eq!(settings.log_format, LogFormat::Text);
     assert_eq!(settings.database_connections, 20);
     assert_eq!(settings.request_timeout, Duration::from_secs(30));
-    assert_eq!(settings.ingest_writers, 3);
-    assert_eq!(settings.ingest_batch_events, 5000);
+    assert_eq!(settings.ingest_writers, 2);
+    assert_eq!(settings.ingest_batch_events, 4000);
     assert_eq!(settings.ingest_queue_bytes, 64 * 1024 * 1024);
     assert_eq!(settings.work_interval, Duration::from_secs(1));
     assert_eq!(settings.work_lease, Duration::from_mins(1));

@@ -25,6 +25,10 @@ impl Replays {
     pub(super) fn expect(&mut self) {
         self.careful = CAREFUL_TRANSACTIONS;
     }
+
+    pub(super) fn are_expected(&self) -> bool {
+        self.careful > 0
+    }
 }
 
 /// What is known of keys before events are stored.
@@ -43,25 +47,37 @@ pub(super) async fn claim(
     entries: &[&Entry<'_>],
     receipts: &mut [Vec<Receipt>],
 ) -> Result<Claim, DbError> {
-    let mut keys = KeyColumns::with_capacity(entries.len());
-    let mut wanted = 0_u64;
-    for (index, entry) in entries.iter().enumerate() {
-        if index == 0 || entries[index - 1].key != entry.key {
-            keys.push(entry.key, entry.scope, entry.event.identity.payload_hash, entry.occurred_at);
-            wanted += 1;
-        }
+    if !replays.are_expected() {
+        return Ok(assume_fresh(entries, receipts));
     }
-    if wanted == 0 || replays.careful == 0 {
-        return Ok(Claim { fresh: compare(&HashMap::new(), entries, receipts), unclaimed: keys });
+    let keys = keys(entries);
+    if keys.is_empty() {
+        return Ok(Claim { fresh: Vec::new(), unclaimed: keys });
     }
     replays.careful -= 1;
-    let known = if event_keys::claim(tx, &keys).await? == wanted {
+    let known = if event_keys::claim(tx, &keys).await? == keys.len() {
         HashMap::new()
     } else {
         replays.expect();
         find_known(tx, &keys).await?
     };
     Ok(Claim { fresh: compare(&known, entries, receipts), unclaimed: KeyColumns::default() })
+}
+
+/// Leaves the keys of the sorted entries to be claimed with their events, where no replay is expected.
+pub(super) fn assume_fresh(entries: &[&Entry<'_>], receipts: &mut [Vec<Receipt>]) -> Claim {
+    Claim { fresh: compare(&HashMap::new(), entries, receipts), unclaimed: keys(entries) }
+}
+
+/// The keys of the sorted entries, each once.
+fn keys(entries: &[&Entry<'_>]) -> KeyColumns {
+    let mut keys = KeyColumns::with_capacity(entries.len());
+    for (index, entry) in entries.iter().enumerate() {
+        if index == 0 || entries[index - 1].key != entry.key {
+            keys.push(entry.key, entry.scope, entry.event.identity.payload_hash, entry.occurred_at);
+        }
+    }
+    keys
 }
 
 /// Tells which entries are new, and notes in the receipts what the others are.

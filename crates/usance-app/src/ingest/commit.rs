@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::{App, entitlements::NewUsage};
 
 use super::{
-    EventStatus, Incoming, ParsedEvent, Receipt, Submission, Unmeasured,
+    EventStatus, Incoming, ParsedEvent, Receipt, Submission, Unmeasured, at_once,
     claim::{Claim, Replays, claim, recognise_rejected},
     folds::Folds,
     late::{self, Candidate},
@@ -29,9 +29,9 @@ use super::{
 /// What a writer remembers from one transaction to the next.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    images: Images,
-    known_months: HashSet<Month>,
-    replays: Replays,
+    pub(super) images: Images,
+    pub(super) known_months: HashSet<Month>,
+    pub(super) replays: Replays,
 }
 
 impl Memory {
@@ -62,13 +62,13 @@ pub(super) struct Entry<'a> {
     pub(super) scope: Scope,
     pub(super) event: &'a ParsedEvent,
     pub(super) occurred_at: Timestamp,
-    verdict: Verdict,
+    pub(super) verdict: Verdict,
     /// Request and place in it.
     pub(super) place: (usize, usize),
 }
 
 /// What becomes of an event that is new.
-enum Verdict {
+pub(super) enum Verdict {
     /// It counts.
     Counted(Resolved),
     /// It counts, and settled stretches are rated again.
@@ -91,13 +91,17 @@ impl Verdict {
     }
 }
 
-/// Stores the events of all submissions and returns their receipts, in their order.
+/// Stores the events of all submissions and returns their receipts, in their order, which are true once the database was
+/// flushed.
 pub(super) async fn commit(
     app: &App,
     memory: &mut Memory,
     batch: &[Submission],
 ) -> Result<Vec<Vec<Receipt>>, DbError> {
-    let mut tx = app.db.writer().await?;
+    if let Some(receipts) = at_once::commit(app, memory, batch).await? {
+        return Ok(receipts);
+    }
+    let mut tx = app.db.unflushed_writer().await?;
     let (receipts, usage) = write(app, &mut tx, memory, batch).await?;
     tx.commit().await?;
     app.entitlements.add_usage(&usage);
@@ -122,19 +126,29 @@ pub(super) async fn write(
     let (mut receipts, mut entries) = resolve(images, batch, received_at);
     recognise_rejected(tx, batch, &mut receipts).await?;
     find_late(tx, &mut entries, &mut receipts).await?;
-    // One order of locking for all writers. Of two events with one id, the first one sent comes first.
-    let mut ordered: Vec<&Entry<'_>> = entries.iter().collect();
-    ordered.sort_unstable_by_key(|entry| (entry.key, entry.place));
+    let mut ordered = ordered(&entries);
     let Claim { fresh, unclaimed } = claim(tx, replays, &ordered, &mut receipts).await?;
-    let mut is_fresh = fresh.into_iter();
-    ordered.retain(|_| is_fresh.next() == Some(true));
+    keep(&mut ordered, fresh);
     store(tx, known_months, &unclaimed, &ordered, received_at).await?;
     mark_late(tx, images, &ordered, received_at).await?;
     Ok((receipts, new_usage(&ordered)))
 }
 
+/// One order of locking for all writers. Of two events with one id, the first one sent comes first.
+pub(super) fn ordered<'a, 'b>(entries: &'b [Entry<'a>]) -> Vec<&'b Entry<'a>> {
+    let mut ordered: Vec<_> = entries.iter().collect();
+    ordered.sort_unstable_by_key(|entry| (entry.key, entry.place));
+    ordered
+}
+
+/// Keeps the entries that are new.
+pub(super) fn keep(entries: &mut Vec<&Entry<'_>>, fresh: Vec<bool>) {
+    let mut is_fresh = fresh.into_iter();
+    entries.retain(|_| is_fresh.next() == Some(true));
+}
+
 /// What events mean to the meters that measure them.
-fn new_usage(fresh: &[&Entry<'_>]) -> Vec<NewUsage> {
+pub(super) fn new_usage(fresh: &[&Entry<'_>]) -> Vec<NewUsage> {
     let mut usage = Vec::with_capacity(fresh.len());
     for entry in fresh {
         if let Verdict::Counted(resolved) | Verdict::Late(resolved, _) = &entry.verdict {
@@ -214,7 +228,8 @@ fn names(batch: &[Submission]) -> HashMap<Scope, Vec<&str>> {
     names.into_iter().map(|(scope, names)| (scope, names.into_iter().collect())).collect()
 }
 
-fn resolve<'a>(
+/// Says what each event is by the images, which must be those of the catalogues while the transaction runs.
+pub(super) fn resolve<'a>(
     images: &Images,
     batch: &'a [Submission],
     received_at: Timestamp,
@@ -307,17 +322,9 @@ async fn store(
     for entry in entries {
         let event = entry.event;
         match &entry.verdict {
-            Verdict::Counted(resolved) | Verdict::Late(resolved, _) => counted.push(Counted {
-                scope: entry.scope,
-                resolved,
-                event: EventRow {
-                    occurred_at: entry.occurred_at,
-                    id_hash: event.identity.id_hash,
-                    id: &event.id,
-                    event_type: &event.event_type,
-                    properties: event.properties.canonical(),
-                },
-            }),
+            Verdict::Counted(resolved) | Verdict::Late(resolved, _) => {
+                counted.push(Counted::new(entry, resolved));
+            }
             Verdict::NotOpen(_) | Verdict::Unbilled(_) => unbilled.push(UnbilledRow {
                 scope: entry.scope,
                 id_hash: event.identity.id_hash,
@@ -352,6 +359,20 @@ pub(super) struct Counted<'a> {
     pub(super) event: EventRow<'a>,
 }
 
+impl<'a> Counted<'a> {
+    pub(super) fn new(entry: &'a Entry<'_>, resolved: &'a Resolved) -> Self {
+        let event = entry.event;
+        let event = EventRow {
+            occurred_at: entry.occurred_at,
+            id_hash: event.identity.id_hash,
+            id: &event.id,
+            event_type: &event.event_type,
+            properties: event.properties.canonical(),
+        };
+        Self { scope: entry.scope, resolved, event }
+    }
+}
+
 /// Year and month of a partition.
 pub(super) type Month = (i16, i8);
 
@@ -367,30 +388,44 @@ pub(super) async fn count(
     tx: &mut WriterTx,
     known_months: &mut HashSet<Month>,
     unclaimed: &KeyColumns,
-    mut events: Vec<Counted<'_>>,
+    events: Vec<Counted<'_>>,
     received_at: Timestamp,
 ) -> Result<(), DbError> {
-    if events.is_empty() {
-        return if unclaimed.is_empty() { Ok(()) } else { event_keys::claim_fresh(tx, unclaimed).await };
-    }
-    events.sort_unstable_by_key(|counted| {
-        (counted.scope, counted.resolved.customer, counted.event.occurred_at)
-    });
-    let mut folds = Folds::with_capacity(events.len());
-    let mut months: BTreeMap<Month, Timestamp> = BTreeMap::new();
-    let mut columns = EventColumns::with_capacity(events.len());
-    for counted in events {
-        months.entry(month_of(counted.event.occurred_at)).or_insert(counted.event.occurred_at);
-        add(&mut folds, &counted);
-        columns.push(counted.scope, counted.resolved.customer, counted.event);
-    }
+    let Columns { months, events, folds } = Columns::of(events);
     for (month, at) in months {
         if known_months.insert(month) {
             ingest::ensure_partition(tx, at).await?;
         }
     }
-    ingest::insert_events(tx, unclaimed, &columns, received_at).await?;
+    if !unclaimed.is_empty() || !events.is_empty() {
+        ingest::store_events(tx, unclaimed, &events, received_at).await?;
+    }
     folds.store(tx).await
+}
+
+/// Events as the tables take them.
+pub(super) struct Columns<'a> {
+    /// Each with an instant in it.
+    pub(super) months: BTreeMap<Month, Timestamp>,
+    pub(super) events: EventColumns<'a>,
+    pub(super) folds: Folds,
+}
+
+impl<'a> Columns<'a> {
+    pub(super) fn of(mut counted: Vec<Counted<'a>>) -> Self {
+        counted.sort_unstable_by_key(|counted| {
+            (counted.scope, counted.resolved.customer, counted.event.occurred_at)
+        });
+        let mut months = BTreeMap::new();
+        let mut events = EventColumns::with_capacity(counted.len());
+        let mut folds = Folds::with_capacity(counted.len());
+        for counted in counted {
+            months.entry(month_of(counted.event.occurred_at)).or_insert(counted.event.occurred_at);
+            add(&mut folds, &counted);
+            events.push(counted.scope, counted.resolved.customer, counted.event);
+        }
+        Self { months, events, folds }
+    }
 }
 
 fn add(folds: &mut Folds, counted: &Counted<'_>) {

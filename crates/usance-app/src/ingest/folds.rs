@@ -12,7 +12,7 @@ use usance_db::{
 };
 use uuid::Uuid;
 
-type Fold = (BucketKey, BucketFold);
+pub(super) type Fold = (BucketKey, BucketFold);
 
 /// Aggregates of a batch, folded in memory before they meet the table.
 #[derive(Debug, Default)]
@@ -43,6 +43,12 @@ impl Folds {
         if let MeterValue::Hash(hash) = point.value {
             self.values.insert((key, hash));
         }
+    }
+
+    /// What is counted or added up, if that is all there is and each bucket takes it at once.
+    pub(super) fn into_sums(self) -> Option<Vec<Fold>> {
+        let (sums, overflow) = merge(self.sums);
+        (overflow.is_empty() && self.extremes.is_empty() && self.values.is_empty()).then_some(sums)
     }
 
     /// Adds everything to the tables.

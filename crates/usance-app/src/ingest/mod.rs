@@ -4,6 +4,8 @@
 //! set-based transaction and answers every request after the commit. The bytes of all requests between reading and answer
 //! are bounded: beyond the bound a request is refused at once, so that memory never grows with load.
 
+mod answers;
+mod at_once;
 mod claim;
 mod commit;
 mod corrections;

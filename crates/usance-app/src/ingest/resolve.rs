@@ -1,6 +1,9 @@
 //! What an event's names stand for: images of the catalogue that are valid as long as its version stays the same.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use usance_core::{
@@ -146,6 +149,11 @@ impl Images {
             tx.leave_tenant().await?;
         }
         Ok(())
+    }
+
+    /// The versions of the catalogues of these tenants, if all are remembered.
+    pub(super) fn versions(&self, scopes: HashSet<Scope>) -> Option<Vec<(Scope, i64)>> {
+        scopes.into_iter().map(|scope| Some((scope, self.0.get(&scope)?.version))).collect()
     }
 
     /// Forgets everything: a transaction that loaded images was rolled back.

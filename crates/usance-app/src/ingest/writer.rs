@@ -1,4 +1,4 @@
-//! The writers: each takes what waits, commits it in one transaction and answers.
+//! The writers: each takes what waits, commits it in one transaction and hands it over to be answered.
 
 use std::sync::Arc;
 
@@ -6,86 +6,51 @@ use tokio_util::task::TaskTracker;
 use usance_db::{DbError, event_keys::KEY_CONSTRAINT};
 
 use super::{
-    Incoming, Queue, Receipt, Submission,
+    Queue, Receipt, Submission,
+    answers::{self, Answers},
     commit::{self, Memory},
     intake::Intake,
 };
-use crate::{
-    App,
-    contended::TRIES_MAX,
-    error::{Error, Result},
-};
+use crate::{App, contended::TRIES_MAX, error::Error};
 
-/// Starts the writers. They end when the queue is closed and empty.
+/// Starts the writers, and who answers. They end when the queue is closed and empty.
 pub fn spawn_writers(app: &App, queue: Queue, tasks: &TaskTracker) {
     let writers = queue.settings.writers.max(1);
     let intake = Arc::new(Intake::new(queue));
+    let answers = Answers::spawn(app, tasks);
     for _ in 0..writers {
-        tasks.spawn(write(app.clone(), Arc::clone(&intake)));
+        tasks.spawn(write(app.clone(), Arc::clone(&intake), answers.clone()));
     }
 }
 
-async fn write(app: App, intake: Arc<Intake>) {
+async fn write(app: App, intake: Arc<Intake>, answers: Answers) {
     let mut memory = Memory::default();
     while let Some(mut taken) = intake.take().await {
         let batch = std::mem::take(&mut taken.submissions);
         let events: usize = batch.iter().map(|submission| submission.events.len()).sum();
         metrics::histogram!("usance_ingest_batch_events").record(u32::try_from(events).unwrap_or(u32::MAX));
-        answer(&app, &mut memory, batch).await;
+        store_all(&app, &mut memory, batch, &answers).await;
     }
 }
 
-async fn answer(app: &App, memory: &mut Memory, batch: Vec<Submission>) {
+async fn store_all(app: &App, memory: &mut Memory, batch: Vec<Submission>, answers: &Answers) {
     match store(app, memory, &batch).await {
-        Ok(receipts) => reply(batch.into_iter().zip(receipts.into_iter().map(Ok))),
+        Ok(receipts) => answers.accept(batch, receipts),
         // One request must not fail because of another one: each is tried alone.
         Err(error) if batch.len() > 1 && !matches!(error, DbError::Unavailable(_)) => {
             tracing::warn!(error = %error, requests = batch.len(), "A batch of events failed; its requests are tried one by one");
             for submission in batch {
-                let result = store(app, memory, std::slice::from_ref(&submission)).await;
-                let result = result.map(|mut receipts| receipts.pop().unwrap_or_default()).map_err(Error::Db);
-                reply([(submission, result)].into_iter());
+                match store(app, memory, std::slice::from_ref(&submission)).await {
+                    Ok(receipts) => answers.accept(vec![submission], receipts),
+                    Err(error) => answers::refuse(submission, Error::Db(error)),
+                }
             }
         }
-        Err(error) => {
-            let unavailable = matches!(error, DbError::Unavailable(_));
-            tracing::error!(error = crate::error::chain(&error), "Events could not be stored");
-            let failed = || {
-                if unavailable {
-                    DbError::lost().into()
-                } else {
-                    Error::Internal("the events could not be stored")
-                }
-            };
-            reply(batch.into_iter().map(|submission| (submission, Err(failed()))));
-        }
+        Err(error) => answers::refuse_all(batch, &error),
     }
 }
 
-fn reply(answers: impl Iterator<Item = (Submission, Result<Vec<Receipt>>)>) {
-    for (submission, result) in answers {
-        let Submission { events, reply, _room, .. } = submission;
-        // A caller who went away needs no answer; the events are stored.
-        drop(reply.send(result.map(|receipts| name(receipts, events))));
-    }
-}
-
-/// Moves the ids of events into their receipts.
-fn name(mut receipts: Vec<Receipt>, events: Vec<Incoming>) -> Vec<Receipt> {
-    for (receipt, incoming) in receipts.iter_mut().zip(events) {
-        receipt.id = match incoming {
-            Incoming::Event(event) => Some(event.id),
-            Incoming::Rejected { id, .. } => id,
-        };
-    }
-    receipts
-}
-
-async fn store(
-    app: &App,
-    memory: &mut Memory,
-    batch: &[Submission],
-) -> std::result::Result<Vec<Vec<Receipt>>, DbError> {
+async fn store(app: &App, memory: &mut Memory, batch: &[Submission]) -> Result<Vec<Vec<Receipt>>, DbError> {
     let mut tries = 0;
     loop {
         tries += 1;

@@ -47,6 +47,7 @@ impl Batched {
         let tenant: Uuid = sqlx::query_scalar("SELECT tenant_id FROM tenants").fetch_one(admin).await?;
         let settings = DbSettings {
             connections_max: 1,
+            writers: 1,
             acquire_timeout: Duration::from_secs(30),
             statement_timeout: Duration::from_secs(30),
         };

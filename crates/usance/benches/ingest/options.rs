@@ -57,7 +57,7 @@ pub(crate) struct Options {
     connections_100: usize,
 
     /// Connections of the HTTP client one event at a time
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 128)]
     connections_1: usize,
 
     /// Where a directory for the data is made and removed; it must be on a disk, and PostgreSQL must reach it

@@ -50,6 +50,7 @@ impl Database {
     pub(crate) fn connect(&self, settings: &Settings) -> anyhow::Result<Db> {
         let limits = DbSettings {
             connections_max: settings.database_connections,
+            writers: u32::try_from(settings.ingest_writers).unwrap_or(u32::MAX),
             acquire_timeout: ACQUIRE_TIMEOUT,
             statement_timeout: STATEMENT_TIMEOUT,
         };

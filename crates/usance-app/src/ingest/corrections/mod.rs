@@ -386,7 +386,7 @@ async fn store(cx: &Cx, tx: &mut WriterTx, moves: &[Move], occasion: &Occasion) 
         for at in months.into_values() {
             ingest::ensure_partition(tx, at).await?;
         }
-        ingest::insert_events(tx, &keys, &columns, cx.now).await?;
+        ingest::store_events(tx, &keys, &columns, cx.now).await?;
     }
     let from: Vec<&StoredEvent> = moves.iter().filter_map(|it| it.from.as_ref()).collect();
     let to: Vec<&StoredEvent> = moves.iter().filter_map(|it| it.to.as_ref()).collect();

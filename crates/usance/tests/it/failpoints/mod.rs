@@ -21,6 +21,8 @@ const FUNDS: i64 = 100_000;
 #[derive(Debug, Clone, Copy)]
 enum Operation {
     Ingest,
+    /// Events whose names the server remembers, and which it stores at once.
+    IngestAtOnce,
     Hold,
     Settle,
 }
@@ -52,9 +54,21 @@ impl Site {
 
     /// Starts the server that dies, and waits until it does nothing of its own any more.
     async fn victim(&self) -> Instance {
-        let victim =
-            Instance::start(self.dir.path(), "victim", &self.gate.url, &[("USANCE_ROLE", "api")]).await;
+        // One writer, because each remembers what it has seen.
+        let settings = [("USANCE_ROLE", "api"), ("USANCE_INGEST_WRITERS", "1")];
+        let victim = Instance::start(self.dir.path(), "victim", &self.gate.url, &settings).await;
         timeout(DEADLINE, self.gate.listens()).await.expect("a server listens for news");
+        victim
+    }
+
+    /// A server that has done what the operation takes for granted.
+    async fn victim_of(&self, operation: Operation, name: &str) -> Instance {
+        let victim = self.victim().await;
+        if matches!(operation, Operation::IngestAtOnce) {
+            let event = event(&format!("{name}-before"));
+            let reply = self.ask(&Client::new(&victim.url), &("/events".to_owned(), event)).await;
+            check(&reply.expect("nobody killed the server"), operation);
+        }
         victim
     }
 
@@ -62,8 +76,8 @@ impl Site {
     async fn statements(&self, operation: Operation) -> Vec<String> {
         let first = self.request(operation, &format!("{operation:?}-first")).await;
         check(&self.ask(&self.client, &first).await.expect("nobody killed the server"), operation);
-        let victim = self.victim().await;
         let name = format!("{operation:?}-whole");
+        let victim = self.victim_of(operation, &name).await;
         let request = self.request(operation, &name).await;
         self.gate.arm(None);
         let reply = self.ask(&Client::new(&victim.url), &request).await;
@@ -76,8 +90,8 @@ impl Site {
 
     /// Lets a server die at a point of the operation, and asks the other one again.
     async fn strike(&self, operation: Operation, point: Point) {
-        let victim = self.victim().await;
         let name = format!("{operation:?}-{}-{}", point.statement, point.is_executed);
+        let victim = self.victim_of(operation, &name).await;
         let request = self.request(operation, &name).await;
         self.gate.arm(Some((point.clone(), victim.process.pid())));
 
@@ -100,15 +114,9 @@ impl Site {
     async fn request(&self, operation: Operation, name: &str) -> (String, Value) {
         let hold = json!({ "id": name, "customer": "acme", "amount": usd(AMOUNT), "expires_in": 3_600 });
         let (path, body) = match operation {
-            Operation::Ingest => {
-                let event = |id: String| {
-                    json!({ "id": id, "type": "llm_call", "customer": "acme",
-                    "time": "2023-11-01T00:00:00Z", "properties": { "tokens": AMOUNT } })
-                };
-                (
-                    "/events".to_owned(),
-                    json!({ "events": [event(format!("{name}-a")), event(format!("{name}-b"))] }),
-                )
+            Operation::Ingest | Operation::IngestAtOnce => {
+                let events = [event(&format!("{name}-a")), event(&format!("{name}-b"))];
+                ("/events".to_owned(), json!({ "events": events }))
             }
             Operation::Hold => ("/holds".to_owned(), hold),
             Operation::Settle => {
@@ -132,10 +140,13 @@ impl Site {
         let wallet = self.client.get("/customers/acme/wallet").await.expect(200);
         let minor = |name: &str| wallet[name]["amount_minor"].as_i64().unwrap();
         match operation {
-            Operation::Ingest => {
+            Operation::Ingest | Operation::IngestAtOnce => {
+                // All but the first were asked of a server of their own.
+                let before = if matches!(operation, Operation::Ingest) { 0 } else { count - 1 };
+                let stored = 2 * count + before;
                 let usage = "SELECT sum(value_sum)::bigint FROM usage_buckets WHERE value_sum > 0";
                 let events = self.database.count("SELECT count(*) FROM events").await;
-                assert_eq!((events, self.database.count(usage).await), (2 * count, 2 * count * AMOUNT));
+                assert_eq!((events, self.database.count(usage).await), (stored, stored * AMOUNT));
             }
             Operation::Hold => assert_eq!((minor("balance"), minor("held")), (FUNDS, count * AMOUNT)),
             Operation::Settle => assert_eq!((minor("balance"), minor("held")), (FUNDS - count * AMOUNT, 0)),
@@ -148,13 +159,35 @@ fn usd(amount_minor: i64) -> Value {
     json!({ "amount_minor": amount_minor, "currency": "USD" })
 }
 
+fn event(id: &str) -> Value {
+    json!({ "id": id, "type": "llm_call", "customer": "acme", "time": "2023-11-01T00:00:00Z",
+        "properties": { "tokens": AMOUNT } })
+}
+
 #[track_caller]
 fn check(reply: &Reply, operation: Operation) {
     let expected = match operation {
-        Operation::Ingest | Operation::Settle => 200,
+        Operation::Ingest | Operation::IngestAtOnce | Operation::Settle => 200,
         Operation::Hold => 201,
     };
     assert_eq!(reply.status, expected, "{}", reply.text);
+}
+
+/// Statements from the first to the last that changes something, and what makes events durable.
+fn points(operation: Operation, statements: &[String]) -> Vec<&String> {
+    let (changing, flush) = match operation {
+        Operation::IngestAtOnce => {
+            assert_eq!(statements, ["ingest_at_once::store", "db::flush"]);
+            return statements.iter().collect();
+        }
+        Operation::Ingest => statements.split_at(statements.len() - 1),
+        Operation::Hold | Operation::Settle => statements.split_at(statements.len()),
+    };
+    assert!(changing.len() >= STATEMENTS, "{statements:?}");
+    assert!(changing.last().unwrap().starts_with(COMMIT_AFTER), "{statements:?}");
+    assert!(flush.iter().all(|statement| statement == "db::flush"), "{statements:?}");
+    let spread = (0..STATEMENTS).map(|part| &changing[part * (changing.len() - 1) / (STATEMENTS - 1)]);
+    spread.chain(flush).collect()
 }
 
 #[expect(clippy::print_stderr, reason = "a failed run is understood from its statements")]
@@ -162,14 +195,12 @@ async fn survive(operation: Operation) {
     // given
     let site = Site::prepare().await;
     let statements = site.statements(operation).await;
-    assert!(statements.len() >= STATEMENTS, "{statements:?}");
-    assert!(statements.last().unwrap().starts_with(COMMIT_AFTER), "{statements:?}");
     eprintln!("{operation:?}: {statements:?}");
+    let points = points(operation, &statements);
 
     // when
     let mut count = 2;
-    for part in 0..STATEMENTS {
-        let statement = &statements[part * (statements.len() - 1) / (STATEMENTS - 1)];
+    for statement in points {
         for is_executed in [false, true] {
             site.strike(operation, Point { statement: statement.clone(), is_executed }).await;
             count += 1;
@@ -184,6 +215,11 @@ async fn survive(operation: Operation) {
 #[tokio::test]
 async fn ingest_survives_a_kill_at_any_statement() {
     survive(Operation::Ingest).await;
+}
+
+#[tokio::test]
+async fn ingest_in_one_round_trip_survives_a_kill_at_any_statement() {
+    survive(Operation::IngestAtOnce).await;
 }
 
 #[tokio::test]
