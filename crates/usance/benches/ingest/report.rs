@@ -12,7 +12,7 @@ use std::thread::available_parallelism;
 pub(crate) const REFERENCE_BATCH: u64 = 1_000;
 
 const TARGET_RATIO_HUNDREDTHS: u64 = 70;
-const TARGET_EVENTS_PER_SECOND: u64 = 77_000;
+const TARGET_EVENTS_PER_SECOND: u64 = 80_000;
 /// One event at a time.
 const TARGET_SINGLE_EVENTS_PER_SECOND: u64 = 15_000;
 const TARGET_SINGLE_P99_MICROSECONDS: u64 = 20_000;
