@@ -11,9 +11,11 @@ mod secrets;
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use usance_app::config::Settings;
+use usance_core::clock::Clock as _;
 use usance_testkit::{Client, MovableClock, Receiver, TestDatabase, TestServer};
 
 use crate::program::DEADLINE;
@@ -93,6 +95,17 @@ impl Scene {
         let (_, _, client) = tenant(&server, "acme").await;
         let endpoint = add_endpoint(&client, &receiver.url(), &["meter.created"]).await;
         Self { server, clock, client, receiver, endpoint }
+    }
+
+    /// Moves the clock when nothing is on its way: a lease that ends while somebody is at it would let another one begin.
+    async fn advance(&self, span: SignedDuration) {
+        let is_due = format!("leased_until IS NOT NULL OR next_attempt_at <= '{}'", self.clock.now());
+        let due =
+            ["webhook_deliveries", "mails"].map(|it| format!("(SELECT count(*) FROM {it} WHERE {is_due})"));
+        let under_way = format!("SELECT {}", due.join(" + "));
+        let ending = async { while number(&self.server.database, &under_way).await > 0 {} };
+        timeout(DEADLINE, ending).await.expect("everything that is due ends in time");
+        self.clock.advance(span);
     }
 
     fn endpoint_path(&self) -> String {

@@ -27,10 +27,10 @@ async fn an_old_secret_signs_beside_the_new_one_until_its_grace_is_over() {
     let second = scene.client.post(&path, json!({ "grace_seconds": 60 })).await.expect(200)["secret"].clone();
     happen(&scene.client, "in-grace").await;
     let in_grace = scene.receiver.next().await;
-    scene.clock.advance(SignedDuration::from_secs(59));
+    scene.advance(SignedDuration::from_secs(59)).await;
     happen(&scene.client, "at-its-end").await;
     let at_its_end = scene.receiver.next().await;
-    scene.clock.advance(SignedDuration::from_secs(1));
+    scene.advance(SignedDuration::from_secs(1)).await;
     happen(&scene.client, "after").await;
     let after = scene.receiver.next().await;
 
@@ -73,10 +73,10 @@ async fn a_day_is_the_grace_unless_another_is_asked_for() {
 
     let path = format!("/webhook-endpoints/{}/rotate-secret", id(&scene.endpoint));
     let second = scene.client.post(&path, json!({})).await.expect(200)["secret"].clone();
-    scene.clock.advance(SignedDuration::from_secs(86_399));
+    scene.advance(SignedDuration::from_secs(86_399)).await;
     happen(&scene.client, "within").await;
     let within = scene.receiver.next().await;
-    scene.clock.advance(SignedDuration::from_secs(1));
+    scene.advance(SignedDuration::from_secs(1)).await;
     happen(&scene.client, "after").await;
 
     assert!(is_signed_with(&within, &[&second, &first]));
