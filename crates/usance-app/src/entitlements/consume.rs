@@ -69,7 +69,12 @@ pub async fn consume(cx: &Cx, input: &Consumption) -> Result<Consumed> {
     let quantity = read_quantity("/quantity", input.quantity.as_deref())?;
     let remembered = refresh::find(cx, &input.customer).await?;
     let _turn = remembered.turn().await;
-    retried(|| try_consume(cx, &remembered, input, quantity)).await
+    let consumed = retried(|| try_consume(cx, &remembered, input, quantity)).await?;
+    if consumed.replayed {
+        // The event may have come by the ingest, whose commits do not wait for the disk.
+        cx.app.db.flush().await?;
+    }
+    Ok(consumed)
 }
 
 /// A consumption or hold that is being decided.

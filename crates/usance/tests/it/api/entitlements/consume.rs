@@ -2,9 +2,10 @@
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use usance_testkit::{Client, Reply, TestServer};
+use usance_testkit::{Client, Reply, TestDatabase, TestServer};
 
 use super::{brief, call, check, plan, prepared, subscribe};
+use crate::failpoints::Gate;
 
 async fn consume(client: &Client, id: &str, feature: &str, quantity: &str) -> Reply {
     let body = json!({ "id": id, "customer": "ada", "feature": feature, "quantity": quantity });
@@ -88,6 +89,30 @@ async fn the_same_id_consumes_once_and_another_payload_conflicts() {
     consume(&client, "exports", "exports", "2").await.expect_code(409, "event_conflict");
     let sent = call(&client, "calls").await;
     assert_eq!(sent["replayed"], 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_came_as_an_event_before_is_acknowledged_when_it_is_durable() {
+    // given
+    let database = TestDatabase::new().await;
+    let gate = Gate::open(&database);
+    let server = TestServer::start_with_on(&database, |settings| {
+        settings.database_url = Some(gate.url.clone().into());
+    })
+    .await;
+    let client = prepared(&server).await;
+    plan(&client, "pro", json!([{ "feature": "calls", "limit": "3" }])).await;
+    subscribe(&client, "pro").await;
+    call(&client, "first").await;
+    gate.arm(None);
+
+    // when
+    let answer = consume(&client, "first", "calls", "1").await.expect(200);
+
+    // then
+    assert_eq!(answer["replayed"], true);
+    assert!(gate.statements().contains(&"db::flush".to_owned()), "{:?}", gate.statements());
     server.stop().await;
 }
 
