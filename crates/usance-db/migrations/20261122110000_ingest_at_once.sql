@@ -1,7 +1,7 @@
 -- A transaction of the group commit in one round trip: waiting for the server between statements took longer than they did.
 --
--- All arrays of rows have one element a row, but tenants and modes have a single one if all rows share it: reading an element
--- of every array is a good part of what a row costs.
+-- All arrays of rows have one element a row, but tenants and modes have a single one if all rows share it: there is less to
+-- send.
 
 -- Claims keys, and stores events whose keys are claimed with them or were claimed before.
 CREATE FUNCTION store_events(

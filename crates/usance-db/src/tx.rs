@@ -96,7 +96,7 @@ impl Db {
                     Box::pin(async { Ok(true) })
                 })
         };
-        let writers = pool(settings.writers).connect_lazy_with(writer_options.options(WRITER_PLANNING));
+        let writers = pool(settings.writers).connect_lazy_with(writer_options.options(PLANNING));
         let pool = pool(settings.connections_max).connect_lazy_with(options);
         Ok(Self { pool, writers, generations: Arc::default(), begin_failed })
     }
@@ -133,7 +133,7 @@ impl Db {
         &self.pool
     }
 
-    /// Connections for single statements of the writers, whose commits do not wait for the disk.
+    /// Connections of the writers, whose commits do not wait for the disk.
     pub(crate) fn writers(&self) -> &PgPool {
         &self.writers
     }
@@ -148,8 +148,7 @@ impl Db {
     /// meanwhile. Nobody may be told of them before [`Self::flush`].
     pub async fn unflushed_writer(&self) -> Result<WriterTx, DbError> {
         let generations = Arc::clone(&self.generations);
-        let begin = "BEGIN; SET LOCAL synchronous_commit = off";
-        Ok(WriterTx { tx: self.begin(begin, "usance_writer", None).await?, generations })
+        Ok(WriterTx { tx: self.begin_in(&self.writers, "BEGIN".to_owned()).await?, generations })
     }
 
     /// Makes durable whatever was committed before, by any connection: the log is written in order, and this commits a
@@ -172,18 +171,25 @@ impl Db {
         self.writers.close().await;
     }
 
-    // In a task of its own, so that a caller who goes away cannot stop it between BEGIN and its bookkeeping.
-    #[expect(clippy::disallowed_methods, reason = "the one place where a transaction begins")]
     async fn begin(
         &self,
         statement: &'static str,
         role: &'static str,
         scope: Option<Scope>,
     ) -> Result<Transaction<'static, Postgres>, DbError> {
-        let pool = self.pool.clone();
+        self.begin_in(&self.pool, begin_statement(statement, role, scope)).await
+    }
+
+    // In a task of its own, so that a caller who goes away cannot stop it between BEGIN and its bookkeeping.
+    #[expect(clippy::disallowed_methods, reason = "the one place where a transaction begins")]
+    async fn begin_in(
+        &self,
+        pool: &PgPool,
+        statement: String,
+    ) -> Result<Transaction<'static, Postgres>, DbError> {
+        let pool = pool.clone();
         // One round trip; what is written into it comes from our own types.
-        let statement = AssertSqlSafe(begin_statement(statement, role, scope));
-        let begin = async move { pool.begin_with(statement).await };
+        let begin = async move { pool.begin_with(AssertSqlSafe(statement)).await };
         let result = match tokio::spawn(begin.in_current_span()).await {
             Ok(Err(sqlx::Error::PoolTimedOut)) => return Err(sqlx::Error::PoolTimedOut.into()),
             Ok(result) => result,
@@ -209,22 +215,25 @@ fn begin_statement(begin: &str, role: &str, scope: Option<Scope>) -> String {
             "{begin}; SELECT set_config('role', '{role}', true), set_config('app.tenant_id', '{}', true), set_config('app.livemode', '{livemode}', true)",
             tenant.uuid(),
         ),
-        None => format!("{begin}; SELECT set_config('role', '{role}', true){PLANNING}"),
+        None => format!("{begin}; {}", take_role(role)),
     }
 }
 
 /// Transactions of all tenants reach rows by their keys alone. A plan that was made while a table was small must stay right
 /// when it has grown; and then it need not be made again for each of the small transactions, where it is a seventh of the
 /// cost.
-const PLANNING: &str = ", set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)";
-
-/// The same as settings of a connection.
-const WRITER_PLANNING: [(&str, &str); 4] = [
+const PLANNING: [(&str, &str); 4] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
 ];
+
+/// Takes a role that reaches all tenants, and [`PLANNING`], until the transaction ends.
+fn take_role(role: &str) -> String {
+    let planning = PLANNING.map(|(name, value)| format!(", set_config('{name}', '{value}', true)"));
+    format!("SELECT set_config('role', '{role}', true){}", planning.concat())
+}
 
 /// Takes a tenant's context in one round trip, and ends [`PLANNING`].
 const BECOME_TENANT: &str = "SELECT set_config('role', 'usance_app', true), set_config('app.tenant_id', $1, true), set_config('app.livemode', $2, true), set_config('plan_cache_mode', NULL, true), set_config('enable_seqscan', NULL, true), set_config('enable_hashjoin', NULL, true), set_config('enable_mergejoin', NULL, true)";
@@ -283,8 +292,7 @@ impl TenantTx {
     /// Goes on as the writer, in the same transaction. The catalogue must not have been changed.
     pub async fn into_writer(mut self) -> Result<WriterTx, DbError> {
         ledger::flush(&mut self).await?;
-        let statement = AssertSqlSafe(format!("SELECT set_config('role', 'usance_writer', true){PLANNING}"));
-        sqlx::query(statement).execute(&mut *self.tx).await?;
+        sqlx::query(AssertSqlSafe(take_role("usance_writer"))).execute(&mut *self.tx).await?;
         Ok(WriterTx { tx: self.tx, generations: self.generations })
     }
 

@@ -56,14 +56,10 @@ async fn answer(app: App, mut stored: UnboundedReceiver<Stored>) {
 pub(super) fn refuse_all(batch: Vec<Submission>, error: &DbError) {
     tracing::error!(error = chain(error), "Events could not be stored");
     for submission in batch {
-        let error = match error {
-            DbError::Unavailable(_) => DbError::lost().into(),
-            DbError::Contended(_)
-            | DbError::Conflict { .. }
-            | DbError::Refused(_)
-            | DbError::UnstorableText
-            | DbError::Other(_)
-            | DbError::Unreadable { .. } => Error::Internal("the events could not be stored"),
+        let error = if matches!(error, DbError::Unavailable(_)) {
+            DbError::lost().into()
+        } else {
+            Error::Internal("the events could not be stored")
         };
         refuse(submission, error);
     }

@@ -28,11 +28,11 @@ pub(super) async fn commit(
     batch: &[Submission],
 ) -> Result<Option<Vec<Vec<Receipt>>>, DbError> {
     let Memory { images, known_months, replays } = memory;
-    let scopes: HashSet<Scope> = batch.iter().map(|submission| submission.scope).collect();
     let events: usize = batch.iter().map(|submission| submission.events.len()).sum();
     if events > EVENTS_MAX || replays.are_expected() {
         return Ok(None);
     }
+    let scopes: HashSet<Scope> = batch.iter().map(|submission| submission.scope).collect();
     let Some(catalogs) = images.versions(scopes) else { return Ok(None) };
     // A catalogue that has its version when it is held still has had it since before this instant.
     let received_at = app.now();
