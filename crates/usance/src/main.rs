@@ -6,17 +6,10 @@ use std::{
 };
 
 use clap::Parser as _;
-use usance::{
-    allocator,
-    cli::{self, Cli},
-};
-
-fn main() -> ExitCode {
-    allocator::run(program)
-}
+use usance::cli::{self, Cli};
 
 #[tokio::main]
-async fn program() -> ExitCode {
+async fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli::run(cli).await {
         Ok(code) => code,

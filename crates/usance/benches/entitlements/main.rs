@@ -30,13 +30,8 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-/// One of the servers runs in this process: it has the allocator's settings of the others.
-fn main() -> ExitCode {
-    usance::allocator::run(program)
-}
-
 #[tokio::main]
-async fn program() -> ExitCode {
+async fn main() -> ExitCode {
     match run(&Options::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
