@@ -18,25 +18,25 @@ pub struct AtOnce<'a> {
     /// The catalogues by which the events were resolved, at their versions.
     pub catalogs: &'a [(Scope, i64)],
     /// The keys to claim.
-    pub keys: &'a KeyColumns,
+    pub keys: KeyColumns,
     /// Their events; the partitions of their months exist.
-    pub events: &'a EventColumns<'a>,
+    pub events: EventColumns<'a>,
     /// When they arrived.
     pub received_at: Timestamp,
     /// What they add to buckets of what is counted or added up. No key may come twice.
-    pub sums: &'a [(BucketKey, BucketFold)],
+    pub sums: Vec<(BucketKey, BucketFold)>,
 }
 
 /// Stores and counts events in a transaction of their own, whose commit does not wait for the disk: nobody may be told before
 /// [`Db::flush`]. Does nothing and says so if a catalogue has another version. If somebody has a key,
 /// [`crate::event_keys::KEY_CONSTRAINT`] refuses all.
 pub async fn store(db: &Db, batch: AtOnce<'_>) -> Result<bool, DbError> {
-    let AtOnce { catalogs, keys, events, received_at, sums } = batch;
+    let AtOnce { catalogs, keys, events, received_at, sums: folds } = batch;
     let scopes: Vec<Scope> = catalogs.iter().map(|(scope, _)| *scope).collect();
     let (key_scopes, event_scopes) = (keys.scopes.shared(), events.scopes.shared());
-    let sums = SumColumns::new(sums);
+    let sums = SumColumns::new(&folds);
     let bucket_scopes = sums.buckets.keys.scopes.shared();
-    let stored = sqlx::query_scalar!(
+    let query = sqlx::query_scalar!(
         r#"-- ingest_at_once::store
         SELECT ingest_at_once($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
             $23, $24, $25, $26, $27, $28, $29) AS "stored!""#,
@@ -69,8 +69,8 @@ pub async fn store(db: &Db, batch: AtOnce<'_>) -> Result<bool, DbError> {
         &sums.buckets.last_at as &[jiff_sqlx::Timestamp],
         &sums.buckets.digests_high,
         &sums.buckets.digests_low,
-    )
-    .fetch_one(db.writers())
-    .await?;
-    Ok(stored)
+    );
+    // The query has its own copy, and a batch is large.
+    drop((keys, events, folds, sums));
+    Ok(query.fetch_one(db.writers()).await?)
 }

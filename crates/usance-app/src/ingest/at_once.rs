@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 
+use jiff::Timestamp;
 use usance_db::{
     DbError, Scope,
     ingest_at_once::{self, AtOnce},
@@ -13,9 +14,9 @@ use usance_db::{
 use super::{
     EventStatus, Receipt, Submission,
     claim::{Claim, assume_fresh},
-    commit::{Columns, Counted, Memory, Verdict, keep, new_usage, ordered, resolve},
+    commit::{Columns, Counted, Entry, Memory, Month, Verdict, keep, new_usage, ordered, resolve},
 };
-use crate::App;
+use crate::{App, entitlements::NewUsage};
 
 /// Beyond this the round trips are a small part of the cost, and one statement of everything takes memory.
 const EVENTS_MAX: usize = 5_000;
@@ -40,23 +41,38 @@ pub(super) async fn commit(
     if receipts.iter().flatten().any(|receipt| receipt.status != EventStatus::Accepted) {
         return Ok(None);
     }
-    let mut ordered = ordered(&entries);
-    let Claim { fresh, unclaimed } = assume_fresh(&ordered, &mut receipts);
-    keep(&mut ordered, fresh);
-    let mut counted = Vec::with_capacity(ordered.len());
-    for entry in &ordered {
-        let Verdict::Counted(resolved) = &entry.verdict else { return Ok(None) };
-        counted.push(Counted::new(entry, resolved));
-    }
-    let Columns { months, events, folds } = Columns::of(counted);
-    let Some(sums) = folds.into_sums() else { return Ok(None) };
-    if events.is_empty() || !months.keys().all(|month| known_months.contains(month)) {
+    let Some((at_once, usage)) = prepare(&catalogs, &entries, &mut receipts, known_months, received_at)
+    else {
         return Ok(None);
-    }
-    let at_once = AtOnce { catalogs: &catalogs, keys: &unclaimed, events: &events, received_at, sums: &sums };
+    };
+    drop(entries);
     if !ingest_at_once::store(&app.db, at_once).await? {
         return Ok(None);
     }
-    app.entitlements.add_usage(&new_usage(&ordered));
+    app.entitlements.add_usage(&usage);
     Ok(Some(receipts))
+}
+
+/// What one round trip stores, and what it means to meters; nothing if it cannot store all.
+fn prepare<'e>(
+    catalogs: &'e [(Scope, i64)],
+    entries: &[Entry<'e>],
+    receipts: &mut [Vec<Receipt>],
+    known_months: &HashSet<Month>,
+    received_at: Timestamp,
+) -> Option<(AtOnce<'e>, Vec<NewUsage>)> {
+    let mut ordered = ordered(entries);
+    let Claim { fresh, unclaimed: keys } = assume_fresh(&ordered, receipts);
+    keep(&mut ordered, fresh);
+    let mut counted = Vec::with_capacity(ordered.len());
+    for entry in &ordered {
+        let Verdict::Counted(resolved) = &entry.verdict else { return None };
+        counted.push(Counted::new(entry, resolved));
+    }
+    let Columns { months, events, folds } = Columns::of(counted);
+    let sums = folds.into_sums()?;
+    if events.is_empty() || !months.keys().all(|month| known_months.contains(month)) {
+        return None;
+    }
+    Some((AtOnce { catalogs, keys, events, received_at, sums }, new_usage(&ordered)))
 }

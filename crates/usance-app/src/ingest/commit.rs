@@ -353,14 +353,14 @@ async fn store(
 }
 
 /// An event that is stored and counted.
-pub(super) struct Counted<'a> {
+pub(super) struct Counted<'r, 'e> {
     pub(super) scope: Scope,
-    pub(super) resolved: &'a Resolved,
-    pub(super) event: EventRow<'a>,
+    pub(super) resolved: &'r Resolved,
+    pub(super) event: EventRow<'e>,
 }
 
-impl<'a> Counted<'a> {
-    pub(super) fn new(entry: &'a Entry<'_>, resolved: &'a Resolved) -> Self {
+impl<'r, 'e> Counted<'r, 'e> {
+    pub(super) fn new(entry: &Entry<'e>, resolved: &'r Resolved) -> Self {
         let event = entry.event;
         let event = EventRow {
             occurred_at: entry.occurred_at,
@@ -388,7 +388,7 @@ pub(super) async fn count(
     tx: &mut WriterTx,
     known_months: &mut HashSet<Month>,
     unclaimed: &KeyColumns,
-    events: Vec<Counted<'_>>,
+    events: Vec<Counted<'_, '_>>,
     received_at: Timestamp,
 ) -> Result<(), DbError> {
     let Columns { months, events, folds } = Columns::of(events);
@@ -404,15 +404,15 @@ pub(super) async fn count(
 }
 
 /// Events as the tables take them.
-pub(super) struct Columns<'a> {
+pub(super) struct Columns<'e> {
     /// Each with an instant in it.
     pub(super) months: BTreeMap<Month, Timestamp>,
-    pub(super) events: EventColumns<'a>,
+    pub(super) events: EventColumns<'e>,
     pub(super) folds: Folds,
 }
 
-impl<'a> Columns<'a> {
-    pub(super) fn of(mut counted: Vec<Counted<'a>>) -> Self {
+impl<'e> Columns<'e> {
+    pub(super) fn of(mut counted: Vec<Counted<'_, 'e>>) -> Self {
         counted.sort_unstable_by_key(|counted| {
             (counted.scope, counted.resolved.customer, counted.event.occurred_at)
         });
@@ -428,7 +428,7 @@ impl<'a> Columns<'a> {
     }
 }
 
-fn add(folds: &mut Folds, counted: &Counted<'_>) {
+fn add(folds: &mut Folds, counted: &Counted<'_, '_>) {
     let EventRow { occurred_at: at, id_hash, .. } = counted.event;
     for (meter, value) in counted.resolved.values() {
         let key = BucketKey {
