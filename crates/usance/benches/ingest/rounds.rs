@@ -70,8 +70,7 @@ pub(crate) async fn run(options: &Options, dir: &Path, instance: &mut Instance) 
         writeln!(output, "{}", report::growth((*few, &first), (*many, &last)))?;
     }
     bench.read(options.usage_events(), &mut output).await?;
-    let memory_mib = bench.processes.server_memory_kib()?.1 / 1024;
-    writeln!(output, "{}", report::memory(memory_mib))?;
+    writeln!(output, "{}", report::memory(bench.processes.server_memory_kib()?.1))?;
     let plot = options.plots.draw(
         "ingest",
         "Ingest: POST /events beside PostgreSQL alone",
