@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, postgres::PgConnectOptions};
 use usance_app::check::{self, Report};
 use usance_db::{Db, DbSettings};
@@ -24,9 +25,12 @@ pub async fn create_database(url: &str, name: &str, template: Option<&str>) -> a
     Ok(())
 }
 
+/// A name that nobody had; the system gives the ids of processes again, also within a run of all tests.
+#[expect(clippy::disallowed_methods, reason = "the name shall be another one each time")]
 fn fresh_name() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!("test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+    let (process, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    format!("test_{}_{process}_{number}", Timestamp::now().as_microsecond())
 }
 
 /// A database of its own for one test.
