@@ -15,7 +15,7 @@ use super::{Sources, error::SettingsError};
 pub const DEFAULTS: &str = include_str!("default.toml");
 
 /// Every key of a settings file.
-pub(super) const KEYS: [&str; 44] = [
+pub(super) const KEYS: [&str; 45] = [
     "listen",
     "data_dir",
     "database_url",
@@ -39,6 +39,7 @@ pub(super) const KEYS: [&str; 44] = [
     "workers",
     "redis_url",
     "redis_url_file",
+    "redis_timeout_ms",
     "access_token_minutes",
     "session_days",
     "rate_limit_anonymous_per_hour",

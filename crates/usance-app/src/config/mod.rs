@@ -101,6 +101,8 @@ pub struct Settings {
     pub session_lifetime: SignedDuration,
     /// Address of the Redis that counts for several instances; absent if each counts for itself.
     pub redis_url: Option<SecretString>,
+    /// How long a request waits for Redis, a quarter of a second by default.
+    pub redis_timeout: Duration,
     /// How many requests are let in.
     pub rate_limits: RateLimitSettings,
     /// Where webhooks may lead.
@@ -181,6 +183,7 @@ impl Settings {
                 .parse("session_days", "a whole number of days from 1 to 365", within(1, 365))
                 .map(|days: i64| SignedDuration::from_hours(24 * days))?,
             redis_url: rate_limits::read_redis_url(&layers)?,
+            redis_timeout: rate_limits::read_redis_timeout(&layers)?,
             rate_limits: rate_limits::read(&layers)?,
             guard: guard::read(&layers)?,
             mail: mail::read(&layers)?,

@@ -1,5 +1,7 @@
 //! The settings that limit requests.
 
+use std::time::Duration;
+
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{error::SettingsError, layers::Layers, within};
@@ -27,4 +29,10 @@ pub(super) fn read_redis_url(layers: &Layers) -> Result<Option<SecretString>, Se
     layers.secret("redis_url", "an address that begins with redis://", |url| {
         url.expose_secret().starts_with("redis://")
     })
+}
+
+/// Reads how long a request waits for Redis.
+pub(super) fn read_redis_timeout(layers: &Layers) -> Result<Duration, SettingsError> {
+    let expected = "a whole number of milliseconds from 10 to 60000";
+    layers.parse("redis_timeout_ms", expected, within(10, 60_000)).map(Duration::from_millis)
 }

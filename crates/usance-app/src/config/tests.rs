@@ -75,6 +75,7 @@ fn without_any_source_the_defaults_apply() {
     assert_eq!(settings.work_interval, Duration::from_secs(1));
     assert_eq!(settings.work_lease, Duration::from_mins(1));
     assert_eq!(settings.workers, 2);
+    assert_eq!(settings.redis_timeout, Duration::from_millis(250));
     assert_eq!(settings.access_token_lifetime, SignedDuration::from_mins(60));
     assert_eq!(settings.session_lifetime, SignedDuration::from_hours(7 * 24));
     assert_eq!(settings.mail.from.to_string(), "Usance <usance@localhost>");

@@ -11,9 +11,6 @@ use jiff::Timestamp;
 
 use super::{LimiterUnavailable, RateLimit, RateLimiter, Verdict};
 
-/// How long Redis may take to answer or to be reached; a request waits no longer for its count.
-const TIMEOUT: Duration = Duration::from_millis(250);
-
 /// Counts in Redis.
 pub struct RedisLimiter {
     connection: ConnectionManager,
@@ -27,12 +24,12 @@ impl std::fmt::Debug for RedisLimiter {
 }
 
 impl RedisLimiter {
-    /// Prepares a connection to an address such as `redis://localhost:6379`; it is made when it is needed. An error means
-    /// that the address cannot be read.
-    pub fn new(url: &str) -> Result<Self, LimiterUnavailable> {
+    /// Prepares a connection to an address such as `redis://localhost:6379`; it is made when it is needed. Reaching
+    /// Redis and its answer may each take as long as `timeout`. An error means that the address cannot be read.
+    pub fn new(url: &str, timeout: Duration) -> Result<Self, LimiterUnavailable> {
         let settings = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(TIMEOUT))
-            .set_response_timeout(Some(TIMEOUT))
+            .set_connection_timeout(Some(timeout))
+            .set_response_timeout(Some(timeout))
             .set_number_of_retries(0);
         let connection = Client::open(url)
             .and_then(|client| ConnectionManager::new_lazy_with_config(client, settings))

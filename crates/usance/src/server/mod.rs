@@ -173,7 +173,8 @@ async fn build_app(
     let keyring = Keyring::parse(&secret).context("the secret key cannot be used")?;
     let (ingest, events) = Ingest::new(settings.ingest());
     let (entitlements, refreshes) = Entitlements::new();
-    let redis = settings.redis_url.as_ref().map(|url| RedisLimiter::new(url.expose_secret())).transpose();
+    let redis = settings.redis_url.as_ref();
+    let redis = redis.map(|url| RedisLimiter::new(url.expose_secret(), settings.redis_timeout)).transpose();
     let redis = redis.context("the address of Redis cannot be used")?;
     let parts = Parts {
         db,

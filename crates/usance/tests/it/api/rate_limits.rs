@@ -8,10 +8,17 @@ use usance_app::rate_limits::{
 use usance_core::entitlement::{Reset, SlidingSpan};
 use usance_testkit::{RedisServer, TestServer};
 
+use crate::program::DEADLINE;
+
 const MINUTE: RateLimit =
     RateLimit { name: "test", limit: 10, span: SlidingSpan::of(Reset::Minute).unwrap() };
 const HOUR: RateLimit =
     RateLimit { name: "test-hour", limit: 1_000, span: SlidingSpan::of(Reset::Hour).unwrap() };
+
+/// Counts in a Redis that may take its time on a busy machine.
+fn counting_in(redis: &RedisServer) -> RedisLimiter {
+    RedisLimiter::new(redis.url(), DEADLINE).unwrap()
+}
 
 fn start() -> Timestamp {
     "2024-01-01T12:00:00.5Z".parse().unwrap()
@@ -32,7 +39,7 @@ async fn answers(limiter: &dyn RateLimiter, limit: RateLimit, steps: &[(i64, &st
 async fn of_every_limiter(limit: RateLimit, steps: &[(i64, &str, u32)]) -> Vec<Verdict> {
     let from_memory = answers(&MemoryLimiter::default(), limit, steps).await;
     if let Some(redis) = RedisServer::start().await {
-        let limiter = RedisLimiter::new(redis.url()).unwrap();
+        let limiter = counting_in(&redis);
         assert_eq!(answers(&limiter, limit, steps).await, from_memory);
         redis.stop().await;
     }
@@ -118,7 +125,7 @@ fn settings() -> RateLimitSettings {
 #[tokio::test]
 async fn two_instances_share_a_limit_through_redis_and_count_alone_without_it() {
     let Some(redis) = RedisServer::start().await else { return };
-    let instance = || RateLimits::new(settings(), Some(RedisLimiter::new(redis.url()).unwrap()));
+    let instance = || RateLimits::new(settings(), Some(counting_in(&redis)));
     let (here, there) = (instance(), instance());
 
     let shared = [here.reserve(MINUTE, "a", 6, start()).await, there.reserve(MINUTE, "a", 5, start()).await];
