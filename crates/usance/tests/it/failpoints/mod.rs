@@ -13,7 +13,7 @@ pub(crate) use gate::{COMMIT_AFTER, Gate, Point};
 /// Statements of an operation that are points, spread from the first to the last; each before and after it is carried out.
 const STATEMENTS: usize = 5;
 /// What a server asks when it has just said that it serves.
-const START_UP: &str = "tenants::any_exists";
+pub(crate) const START_UP: &str = "tenants::any_exists";
 const AMOUNT: i64 = 7;
 const FUNDS: i64 = 100_000;
 

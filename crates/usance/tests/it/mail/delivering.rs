@@ -152,7 +152,7 @@ async fn a_server_that_stalls_holds_no_transaction_and_is_left_in_time() {
     let settings = sink.settings();
     let server = TestServer::start_by(&clock, TestDatabase::new().await, |all| {
         settings(all);
-        all.work_lease = std::time::Duration::from_secs(2);
+        all.work_lease = std::time::Duration::from_secs(10);
     })
     .await;
     sink.feel("stall");

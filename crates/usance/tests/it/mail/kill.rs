@@ -36,15 +36,15 @@ async fn what_was_acknowledged_is_mailed_wherever_the_server_dies() {
         ("USANCE_SMTP_URL", url.as_str()),
         ("USANCE_MAIL_FROM", "billing@example.com"),
         ("USANCE_WORK_INTERVAL_MS", "20"),
-        ("USANCE_WORK_LEASE_MS", "1000"),
     ];
+    let soon_taken_up = [&settings[..], &[("USANCE_WORK_LEASE_MS", "3000")]].concat();
     let gate = Gate::open(&database);
     let mut acknowledged = 0;
 
     for (index, statement) in STATEMENTS.into_iter().enumerate() {
         for is_executed in [false, true] {
             // when the server dies that registers somebody and sends the mail
-            let victim = Instance::start(dir.path(), "victim", &gate.url, &settings).await;
+            let victim = Instance::start(dir.path(), "victim", &gate.url, &soon_taken_up).await;
             timeout(DEADLINE, gate.listens()).await.expect("a server listens for news");
             let point = Point { statement: statement.to_owned(), is_executed };
             gate.arm(Some((point.clone(), victim.process.pid())));

@@ -165,7 +165,9 @@ async fn attempt(client: &Client, endpoint: &Value) -> Value {
 async fn addresses_that_lead_to_private_networks_are_refused_when_they_are_set() {
     // given a server for which even the port and the scheme of the canary are no hindrance
     let canary = Canary::start().await;
-    let server = TestServer::start_with(may_call(&["127.0.0.2/32"], None)).await;
+    let nameserver = Nameserver::start().await;
+    let settings = may_call(&["127.0.0.2/32"], Some(nameserver.address()));
+    let server = TestServer::start_with(settings).await;
     let client = server.client.tenant("acme").await;
 
     // when

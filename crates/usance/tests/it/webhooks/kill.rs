@@ -26,15 +26,10 @@ async fn what_was_acknowledged_is_told_wherever_the_server_dies() {
     assert!(STATEMENTS[2].starts_with(COMMIT_AFTER));
     // given
     let (dir, database) = (TempDir::new("usance-webhooks").unwrap(), TestDatabase::new().await);
-    let settings = |role| {
-        [
-            ("USANCE_ALLOWED_NETWORKS", "127.0.0.0/8"),
-            ("USANCE_WORK_INTERVAL_MS", "20"),
-            ("USANCE_WORK_LEASE_MS", "1000"),
-            ("USANCE_ROLE", role),
-        ]
-    };
-    let api = Instance::start(dir.path(), "api", database.url(), &settings("api")).await;
+    let settings = [("USANCE_ALLOWED_NETWORKS", "127.0.0.0/8"), ("USANCE_WORK_INTERVAL_MS", "20")];
+    let api = [settings[0], ("USANCE_ROLE", "api")];
+    let api = Instance::start(dir.path(), "api", database.url(), &api).await;
+    let soon_taken_up = [settings[0], settings[1], ("USANCE_WORK_LEASE_MS", "3000")];
     let client = Client::new(&api.url).tenant("acme").await;
     let receiver = Receiver::start().await;
     add_endpoint(&client, &receiver.url(), &["meter.created"]).await;
@@ -44,7 +39,7 @@ async fn what_was_acknowledged_is_told_wherever_the_server_dies() {
     for statement in STATEMENTS {
         for is_executed in [false, true] {
             // when the server dies that is told of an event and delivers it
-            let victim = Instance::start(dir.path(), "victim", &gate.url, &settings("all")).await;
+            let victim = Instance::start(dir.path(), "victim", &gate.url, &soon_taken_up).await;
             timeout(DEADLINE, gate.listens()).await.expect("a server listens for news");
             let point = Point { statement: statement.to_owned(), is_executed };
             gate.arm(Some((point.clone(), victim.process.pid())));
@@ -59,7 +54,7 @@ async fn what_was_acknowledged_is_told_wherever_the_server_dies() {
             // then another one tells what there is to tell
             let count = usize::try_from(number(&database, "SELECT count(*) FROM meters").await).unwrap();
             assert!(count >= acknowledged);
-            let rescuer = Instance::start(dir.path(), "rescuer", database.url(), &settings("all")).await;
+            let rescuer = Instance::start(dir.path(), "rescuer", database.url(), &settings).await;
             let list = until(&client, "/deliveries", all_ended(count)).await;
             let delivered = |it: &Value| it["status"] == "delivered";
             assert!(list["data"].as_array().unwrap().iter().all(delivered), "{list:#}");
