@@ -16,8 +16,8 @@ pub struct DueWork {
     pub subject_id: Uuid,
     /// When it was due, in the tenant's time.
     pub due_at: Timestamp,
-    /// How often it was planned anew.
-    pub revision: i32,
+    /// Another number whenever it is planned anew, which no work had before.
+    pub revision: i64,
     /// How often it failed.
     pub attempts: i32,
 }
@@ -26,7 +26,7 @@ struct Row {
     kind: String,
     subject_id: Uuid,
     due_at: jiff_sqlx::Timestamp,
-    revision: i32,
+    revision: i64,
     attempts: i32,
 }
 
@@ -54,7 +54,7 @@ pub async fn schedule(
         "-- due_work::schedule
         INSERT INTO due_work AS w (tenant_id, livemode, kind, subject_id, due_at) VALUES ($1, $2, $3, $4, $5)
         ON CONFLICT (tenant_id, livemode, kind, subject_id) DO UPDATE
-            SET due_at = least(w.due_at, excluded.due_at), revision = w.revision + 1, attempts = 0, retry_at = NULL, leased_until = NULL, parked = false",
+            SET due_at = least(w.due_at, excluded.due_at), revision = excluded.revision, attempts = 0, retry_at = NULL, leased_until = NULL, parked = false",
         tenant,
         livemode,
         kind,
@@ -78,7 +78,7 @@ pub async fn postpone(
         "-- due_work::postpone
         INSERT INTO due_work AS w (tenant_id, livemode, kind, subject_id, due_at) VALUES ($1, $2, $3, $4, $5)
         ON CONFLICT (tenant_id, livemode, kind, subject_id) DO UPDATE
-            SET due_at = excluded.due_at, revision = w.revision + 1, attempts = 0, retry_at = NULL, leased_until = NULL",
+            SET due_at = excluded.due_at, revision = excluded.revision, attempts = 0, retry_at = NULL, leased_until = NULL",
         tenant,
         livemode,
         kind,
@@ -104,7 +104,7 @@ pub async fn park(
         INSERT INTO due_work AS w (tenant_id, livemode, kind, subject_id, due_at, last_error, parked)
         VALUES ($1, $2, $3, $4, $5, $6, true)
         ON CONFLICT (tenant_id, livemode, kind, subject_id) DO UPDATE
-            SET revision = w.revision + 1, last_error = excluded.last_error, leased_until = NULL, parked = true",
+            SET revision = excluded.revision, last_error = excluded.last_error, leased_until = NULL, parked = true",
         tenant,
         livemode,
         kind,
@@ -132,7 +132,7 @@ pub async fn schedule_many(
         INSERT INTO due_work AS w (tenant_id, livemode, kind, subject_id, due_at)
         SELECT $1, $2, $3, t.subject_id, t.due_at FROM unnest($4::uuid[], $5::timestamptz[]) AS t (subject_id, due_at)
         ON CONFLICT (tenant_id, livemode, kind, subject_id) DO UPDATE
-            SET due_at = excluded.due_at, revision = w.revision + 1, attempts = 0, retry_at = NULL, leased_until = NULL, parked = false",
+            SET due_at = excluded.due_at, revision = excluded.revision, attempts = 0, retry_at = NULL, leased_until = NULL, parked = false",
         tenant,
         livemode,
         kind,
@@ -160,7 +160,7 @@ pub async fn schedule_earlier(
         INSERT INTO due_work AS w (tenant_id, livemode, kind, subject_id, due_at)
         SELECT $1, $2, $3, t.subject_id, t.due_at FROM unnest($4::uuid[], $5::timestamptz[]) AS t (subject_id, due_at)
         ON CONFLICT (tenant_id, livemode, kind, subject_id) DO UPDATE
-            SET due_at = excluded.due_at, revision = w.revision + 1, attempts = 0, retry_at = NULL, leased_until = NULL, parked = false
+            SET due_at = excluded.due_at, revision = excluded.revision, attempts = 0, retry_at = NULL, leased_until = NULL, parked = false
             WHERE w.due_at > excluded.due_at OR w.leased_until IS NOT NULL OR w.parked",
         tenant,
         livemode,
@@ -255,7 +255,7 @@ pub async fn complete_many(tx: &mut TenantTx, works: &[DueWork]) -> Result<(), D
     sqlx::query!(
         "-- due_work::complete_many
         DELETE FROM due_work w
-        USING unnest($3::text[], $4::uuid[], $5::integer[]) AS t (kind, subject_id, revision)
+        USING unnest($3::text[], $4::uuid[], $5::bigint[]) AS t (kind, subject_id, revision)
         WHERE w.tenant_id = $1 AND w.livemode = $2 AND w.kind = t.kind AND w.subject_id = t.subject_id AND w.revision = t.revision",
         tenant,
         livemode,
@@ -368,7 +368,8 @@ pub async fn complete(tx: &mut TenantTx, work: &DueWork) -> Result<(), DbError> 
     Ok(())
 }
 
-/// Notes a failure: the work is tried again from `retry_at`, or parked for a person to look at.
+/// Notes a failure: the work is tried again from `retry_at`, or parked for a person to look at, unless it was planned anew
+/// since it was claimed.
 pub async fn fail(
     tx: &mut TenantTx,
     work: &DueWork,
@@ -379,7 +380,7 @@ pub async fn fail(
     sqlx::query!(
         "-- due_work::fail
         UPDATE due_work SET attempts = attempts + 1, last_error = $5, retry_at = $6, parked = $7, leased_until = NULL
-        WHERE tenant_id = $1 AND livemode = $2 AND kind = $3 AND subject_id = $4",
+        WHERE tenant_id = $1 AND livemode = $2 AND kind = $3 AND subject_id = $4 AND revision = $8",
         tenant,
         livemode,
         work.kind,
@@ -387,6 +388,7 @@ pub async fn fail(
         error,
         retry_at.map(ToSqlx::to_sqlx) as Option<jiff_sqlx::Timestamp>,
         retry_at.is_none(),
+        work.revision,
     )
     .execute(tx.connection())
     .await?;

@@ -34,6 +34,8 @@ struct State {
     /// The point that waits, and whom it kills.
     armed: Option<(Point, u32)>,
     struck: bool,
+    /// The statement that is to be kept back.
+    kept_back: Option<&'static str>,
 }
 
 /// A socket that looks like PostgreSQL's; clones are the same one.
@@ -44,6 +46,8 @@ pub(crate) struct Gate {
     _dir: Arc<TempDir>,
     state: Arc<Mutex<State>>,
     listening: Arc<Notify>,
+    waiting: Arc<Notify>,
+    let_go: Arc<Notify>,
 }
 
 impl Gate {
@@ -54,7 +58,8 @@ impl Gate {
         let url = database.url().replace(&encoded(&server), &encoded(own));
         assert_ne!(url, database.url(), "the address names the directory of the socket");
         let listener = UnixListener::bind(own.join(SOCKET)).unwrap();
-        let gate = Self { url, _dir: dir, state: Arc::default(), listening: Arc::default() };
+        let (state, listening) = (Arc::default(), Arc::default());
+        let gate = Self { url, _dir: dir, state, listening, waiting: Arc::default(), let_go: Arc::default() };
         TaskTracker::new().spawn(gate.clone().accept(listener, server.join(SOCKET)));
         gate
     }
@@ -62,6 +67,21 @@ impl Gate {
     /// Begins to note anew, and lets a process die at a point.
     pub(crate) fn arm(&self, armed: Option<(Point, u32)>) {
         *self.state() = State { armed, ..State::default() };
+    }
+
+    /// Begins to note anew, and keeps the next statement of a name back until it is let go.
+    pub(crate) fn keep_back(&self, statement: &'static str) {
+        *self.state() = State { kept_back: Some(statement), ..State::default() };
+    }
+
+    /// Waits until it has come.
+    pub(crate) async fn keeps_back(&self) {
+        self.waiting.notified().await;
+    }
+
+    /// Lets it go on to PostgreSQL.
+    pub(crate) fn let_go(&self) {
+        self.let_go.notify_one();
     }
 
     /// The names of the statements since the gate was armed.
@@ -107,6 +127,9 @@ impl Gate {
                         return Ok(());
                     }
                     while let Some(message) = asked.next() {
+                        if let Some(name) = statements.begin_of_ours(&message) {
+                            self.wait_if_kept_back(name).await;
+                        }
                         if let Some(name) = statements.end_of_ours(&message) {
                             match self.note(name) {
                                 Some((Point { is_executed: true, .. }, pid)) => doomed = Some(pid),
@@ -132,6 +155,14 @@ impl Gate {
                     }
                 }
             }
+        }
+    }
+
+    async fn wait_if_kept_back(&self, name: &str) {
+        let is_kept_back = self.state().kept_back.take_if(|kept_back| *kept_back == name).is_some();
+        if is_kept_back {
+            self.waiting.notify_one();
+            self.let_go.notified().await;
         }
     }
 
@@ -172,6 +203,13 @@ struct Statements {
 }
 
 impl Statements {
+    /// The name of a statement that PostgreSQL carries out as soon as it has this message and the next one.
+    fn begin_of_ours(&self, message: &[u8]) -> Option<&str> {
+        let is_bind = message[0] == BIND;
+        let statement = message.get(5..)?.split(|byte| *byte == 0).nth(1).filter(|_| is_bind)?;
+        self.prepared.get(statement).map(String::as_str)
+    }
+
     /// The name of what PostgreSQL is to carry out for the product, if this message ends it.
     fn end_of_ours(&mut self, message: &[u8]) -> Option<String> {
         let mut texts = message.get(5..).unwrap_or_default().splitn(3, |byte| *byte == 0);

@@ -3,6 +3,7 @@
 
 mod crew;
 mod moment;
+mod overtaken;
 
 use futures_util::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
