@@ -45,10 +45,10 @@ pub(super) fn fixed(socket_dir: &str, durability: Durability) -> Vec<String> {
 /// The shares of memory follow the advice of PostgreSQL's manual (chapter "Resource Consumption": a quarter for shared
 /// buffers, half to three quarters expected in caches), capped because the machine runs more than the database.
 pub(super) fn settings(memory_mb: u64, durability: Durability, lz4: bool) -> String {
-    let (shared_buffers_mb_max, max_wal_mb) = match durability {
-        Durability::Durable => (2048, 2048),
+    let (shared_buffers_mb_max, max_wal_mb, connections) = match durability {
+        Durability::Durable => (2048, 2048, 100),
         // Tests run beside each other and their data is small.
-        Durability::Fast => (128, 1024),
+        Durability::Fast => (128, 1024, 300),
     };
     let shared_buffers_mb = (memory_mb / 4).clamp(32, shared_buffers_mb_max);
     let effective_cache_mb = (memory_mb / 2).max(64);
@@ -60,7 +60,7 @@ pub(super) fn settings(memory_mb: u64, durability: Durability, lz4: bool) -> Str
 # Generated at every start. Put settings of your own into postgres.local.conf beside this file; they win.
 include_if_exists = 'postgres/postgresql.conf'
 
-max_connections = 100
+max_connections = {connections}
 # A list of events locks every month that has any.
 max_locks_per_transaction = 512
 shared_buffers = {shared_buffers_mb}MB

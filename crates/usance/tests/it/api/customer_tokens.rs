@@ -77,6 +77,8 @@ async fn two_buyers(server: &TestServer) -> (Client, Buyer, Buyer) {
     client.advance("2023-12-02T00:07:00Z").await;
     let ada = buyer(&client, "ada", ada).await;
     let bob = buyer(&client, "bob", bob).await;
+    // Refunds are settled, so that nothing changes while it is read.
+    client.advance("2023-12-02T00:07:00Z").await;
     (client, ada, bob)
 }
 
