@@ -5,7 +5,7 @@ use serde_json::json;
 use usance_testkit::{MovableClock, TestDatabase, TestServer};
 
 use super::{
-    all_ended, number, server_by,
+    all_ended, server_by,
     sink::{Sink, header},
     text, until,
 };
@@ -104,7 +104,10 @@ async fn mails_wait_for_a_server_that_is_down_for_an_hour() {
     let mut told: Vec<_> = sink.mails().iter().map(|mail| text(mail, "/envelope_to/0").to_owned()).collect();
     told.sort();
     assert_eq!(told, ["a@example.com", "b@example.com", "c@example.com"]);
-    assert_eq!(number(&server.database, "SELECT count(*) FROM mails WHERE status = 'sent'").await, 3);
+    assert_eq!(
+        server.database.number_as_superuser("SELECT count(*) FROM mails WHERE status = 'sent'").await,
+        3
+    );
     server.stop().await;
 }
 
@@ -163,13 +166,13 @@ async fn a_server_that_stalls_holds_no_transaction_and_is_left_in_time() {
 
     // then: nothing is locked, nobody waits inside a transaction, and the rest goes on
     let free = "SELECT count(*) FROM (SELECT id FROM mails FOR UPDATE NOWAIT) free";
-    assert_eq!(number(&server.database, free).await, 1);
+    assert_eq!(server.database.number_as_superuser(free).await, 1);
     // The worker that looks for the next mail is in one for a moment.
     let closed = "SELECT (count(*) = 0)::int FROM pg_stat_activity
         WHERE datname = current_database() AND state = 'idle in transaction' AND query LIKE '%mails%'";
     until(&server.client, &server.database, closed, 1).await;
     let under_way = "SELECT count(*) FROM mails WHERE leased_until IS NOT NULL AND last_error IS NULL";
-    assert_eq!(number(&server.database, under_way).await, 1);
+    assert_eq!(server.database.number_as_superuser(under_way).await, 1);
     until(
         &server.client,
         &server.database,

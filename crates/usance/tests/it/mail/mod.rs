@@ -75,22 +75,17 @@ async fn mails(server: &TestServer, to: &str, about: &str, count: usize) -> Vec<
 /// Waits until no mail is on its way.
 async fn all_ended(client: &Client, database: &TestDatabase) {
     let ending = async {
-        while number(database, "SELECT count(*) FROM mails WHERE status = 'pending'").await > 0 {
+        while database.number_as_superuser("SELECT count(*) FROM mails WHERE status = 'pending'").await > 0 {
             client.get("//livez").await;
         }
     };
     timeout(DEADLINE, ending).await.expect("every mail ends in time");
 }
 
-/// A number that no tenant may see by itself.
-async fn number(database: &TestDatabase, sql: &str) -> i64 {
-    database.text_as_superuser(&format!("SELECT ({sql})::text")).await.parse().unwrap()
-}
-
 /// Waits until a number is reached.
 async fn until(client: &Client, database: &TestDatabase, sql: &str, reached: i64) {
     let reaching = async {
-        while number(database, sql).await < reached {
+        while database.number_as_superuser(sql).await < reached {
             client.get("//livez").await;
         }
     };

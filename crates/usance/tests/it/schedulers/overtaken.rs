@@ -9,10 +9,6 @@ use usance_testkit::{Client, TestDatabase, TestServer};
 
 use crate::{failpoints::Gate, program::DEADLINE};
 
-async fn number(database: &TestDatabase, sql: &str) -> i64 {
-    database.text_as_superuser(&format!("SELECT ({sql})::text")).await.parse().unwrap()
-}
-
 const WAITING: &str = "/events/unbilled?reason=unknown_meter";
 
 /// An event that waits for its meter, and then the meter: the event is looked at again.
@@ -41,7 +37,7 @@ async fn what_is_planned_while_a_slow_worker_ends_is_done_too() {
     call_for_a_meter(&client, "first").await;
     timeout(DEADLINE, gate.keeps_back()).await.expect("the worker ends its work");
     let leased = "SELECT count(*) FROM due_work WHERE kind = 'rate_unbilled' AND leased_until IS NOT NULL";
-    assert_eq!(number(&database, leased).await, 1);
+    assert_eq!(database.count(leased).await, 1);
 
     // when another one does the same work after the lease, and there is new work of the kind
     let other = TestServer::start_with_on(&database, |settings| {
@@ -49,7 +45,7 @@ async fn what_is_planned_while_a_slow_worker_ends_is_done_too() {
     })
     .await;
     let left = "SELECT count(*) FROM due_work WHERE kind = 'rate_unbilled'";
-    let overtaking = async { while number(&database, left).await > 0 {} };
+    let overtaking = async { while database.count(left).await > 0 {} };
     timeout(DEADLINE, overtaking).await.expect("another worker does it after the lease");
     other.stop().await;
     call_for_a_meter(&client, "second").await;

@@ -17,7 +17,7 @@ use usance_testkit::{Client, Nameserver, Receiver, ReceiverReply, TestDatabase, 
 
 use crate::program::DEADLINE;
 
-use super::{add_endpoint, all_ended, happen, id, number, until};
+use super::{add_endpoint, all_ended, happen, id, until};
 
 /// The one address of this machine that the server may call.
 const ALLOWED: [u8; 4] = [127, 0, 0, 2];
@@ -166,8 +166,7 @@ async fn addresses_that_lead_to_private_networks_are_refused_when_they_are_set()
     // given a server for which even the port and the scheme of the canary are no hindrance
     let canary = Canary::start().await;
     let nameserver = Nameserver::start().await;
-    let settings = may_call(&["127.0.0.2/32"], Some(nameserver.address()));
-    let server = TestServer::start_with(settings).await;
+    let server = TestServer::start_with(may_call(&["127.0.0.2/32"], Some(nameserver.address()))).await;
     let client = server.client.tenant("acme").await;
 
     // when
@@ -225,7 +224,7 @@ async fn addresses_that_are_not_allowed_any_more_are_not_called() {
         }
         happen(&client, "calls").await;
     }
-    let count = number(&database, "SELECT count(*) FROM webhook_deliveries").await;
+    let count = database.number_as_superuser("SELECT count(*) FROM webhook_deliveries").await;
     assert!(count >= 60, "{count}");
     before.stop().await;
 
@@ -234,7 +233,7 @@ async fn addresses_that_are_not_allowed_any_more_are_not_called() {
 
     // then
     let refused = "SELECT count(DISTINCT delivery_id) FROM webhook_attempts WHERE status_code IS NULL";
-    let all_refused = async { while number(&database, refused).await < count {} };
+    let all_refused = async { while database.number_as_superuser(refused).await < count {} };
     timeout(DEADLINE, all_refused).await.expect("everything is attempted in time");
     assert_eq!(canary.calls(), 0);
     server.stop().await;

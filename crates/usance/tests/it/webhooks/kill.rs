@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use usance_testkit::{Client, Receiver, TempDir, TestDatabase};
 
-use super::{add_endpoint, all_ended, number, until};
+use super::{add_endpoint, all_ended, until};
 use crate::{
     failpoints::{COMMIT_AFTER, Gate, Point},
     program::{DEADLINE, Instance},
@@ -27,9 +27,9 @@ async fn what_was_acknowledged_is_told_wherever_the_server_dies() {
     // given
     let (dir, database) = (TempDir::new("usance-webhooks").unwrap(), TestDatabase::new().await);
     let settings = [("USANCE_ALLOWED_NETWORKS", "127.0.0.0/8"), ("USANCE_WORK_INTERVAL_MS", "20")];
-    let api = [settings[0], ("USANCE_ROLE", "api")];
+    let api = [&settings[..], &[("USANCE_ROLE", "api")]].concat();
     let api = Instance::start(dir.path(), "api", database.url(), &api).await;
-    let soon_taken_up = [settings[0], settings[1], ("USANCE_WORK_LEASE_MS", "3000")];
+    let soon_taken_up = [&settings[..], &[("USANCE_WORK_LEASE_MS", "3000")]].concat();
     let client = Client::new(&api.url).tenant("acme").await;
     let receiver = Receiver::start().await;
     add_endpoint(&client, &receiver.url(), &["meter.created"]).await;
@@ -52,7 +52,8 @@ async fn what_was_acknowledged_is_told_wherever_the_server_dies() {
             acknowledged += usize::from(reply.is_some_and(|reply| reply.status == 201));
 
             // then another one tells what there is to tell
-            let count = usize::try_from(number(&database, "SELECT count(*) FROM meters").await).unwrap();
+            let count =
+                usize::try_from(database.number_as_superuser("SELECT count(*) FROM meters").await).unwrap();
             assert!(count >= acknowledged);
             let rescuer = Instance::start(dir.path(), "rescuer", database.url(), &settings).await;
             let list = until(&client, "/deliveries", all_ended(count)).await;
@@ -70,7 +71,9 @@ async fn what_was_acknowledged_is_told_wherever_the_server_dies() {
     assert_eq!(
         told.len(),
         usize::try_from(
-            number(&database, "SELECT count(*) FROM outbox_events WHERE type = 'meter.created'").await
+            database
+                .number_as_superuser("SELECT count(*) FROM outbox_events WHERE type = 'meter.created'")
+                .await
         )
         .unwrap()
     );

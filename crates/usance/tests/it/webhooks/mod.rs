@@ -46,11 +46,6 @@ async fn happen(client: &Client, code: &str) -> String {
     id(&client.post("/meters", meter).await.expect(201))
 }
 
-/// A number that no tenant may see by itself.
-async fn number(database: &TestDatabase, sql: &str) -> i64 {
-    database.text_as_superuser(&format!("SELECT ({sql})::text")).await.parse().unwrap()
-}
-
 fn id(value: &Value) -> String {
     value["id"].as_str().unwrap().to_owned()
 }
@@ -103,7 +98,7 @@ impl Scene {
         let due =
             ["webhook_deliveries", "mails"].map(|it| format!("(SELECT count(*) FROM {it} WHERE {is_due})"));
         let under_way = format!("SELECT {}", due.join(" + "));
-        let ending = async { while number(&self.server.database, &under_way).await > 0 {} };
+        let ending = async { while self.server.database.number_as_superuser(&under_way).await > 0 {} };
         timeout(DEADLINE, ending).await.expect("everything that is due ends in time");
         self.clock.advance(span);
     }
